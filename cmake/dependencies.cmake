@@ -1,0 +1,36 @@
+# Every external dependency, found in one place.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(dnnl REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+find_program(CARGO_PROGRAM NAMES cargo cargo-web REQUIRED)
+
+if(LONGHAND_BUILD_SERVER OR LONGHAND_BUILD_CLIENT)
+  # Debian ships no protobuf CMake package: module mode, before gRPC.
+  find_package(Protobuf REQUIRED)
+  find_package(gRPC CONFIG REQUIRED)
+  find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+  find_package(CLI11 REQUIRED)
+  find_path(LONGHAND_GOOGLEAPIS_DIR google/rpc/error_details.proto
+            PATHS "${LONGHAND_DEPS_DIR}/googleapis" NO_DEFAULT_PATH)
+  if(NOT LONGHAND_GOOGLEAPIS_DIR)
+    message(FATAL_ERROR
+      "google/rpc/error_details.proto not found. Run tools/setup, or set "
+      "LONGHAND_GOOGLEAPIS_DIR to a directory that holds google/rpc and "
+      "google/api (PyPI package googleapis-common-protos).")
+  endif()
+endif()
+if(LONGHAND_BUILD_SERVER)
+  find_package(prometheus-cpp CONFIG REQUIRED)
+  find_package(spdlog REQUIRED)
+endif()
+if(LONGHAND_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+endif()
+if(LONGHAND_BUILD_BENCH)
+  find_package(benchmark REQUIRED)
+endif()
