@@ -30,6 +30,11 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason,
 // The detail attached by MakeError, or nullopt.
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status);
 
+// The same error as seen one level up: `context` and ": " go before the
+// message, `reason` replaces the reason, the metadata stays.
+absl::Status WithContext(const absl::Status& status, std::string_view reason,
+                         std::string_view context);
+
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_BASE_ERROR_H_

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "core/base/error.h"
+#include "core/base/strings.h"
 
 namespace longhand {
 
@@ -38,7 +39,7 @@ class Registry {
       if (entry.name == name) return entry.make;
     }
     return MakeError(absl::StatusCode::kInvalidArgument, reason_,
-                     absl::StrCat("unknown ", what_, "; use one of: ",
+                     absl::StrCat("unknown ", ToAbsl(what_), "; use one of: ",
                                   absl::StrJoin(Names(), ", ")),
                      {{"known", absl::StrJoin(Names(), ",")}});
   }

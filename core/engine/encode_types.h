@@ -17,12 +17,12 @@ namespace longhand {
 // How a document is encoded. Empty or unset fields take the encoder's default;
 // Encoder::ResolveOptions fills them in and validates the rest.
 struct EncodeOptions {
-  std::string mechanism;                 // a name from attentions.def
+  std::string mechanism;  // a name from attentions.def
   std::optional<Visibility> visibility;
-  std::optional<float> gate;             // 0 to 1; share of the retrieved part
-  std::string chunker;                   // a name from chunkers.def
-  std::optional<int> chunk_tokens;       // rows per chunk, special tokens included
-  std::string pooling;                   // a name from poolers.def
+  std::optional<float> gate;        // 0 to 1; share of the retrieved part
+  std::string chunker;              // a name from chunkers.def
+  std::optional<int> chunk_tokens;  // rows per chunk, special tokens included
+  std::string pooling;              // a name from poolers.def
 
   bool document_vector = true;
   bool chunk_vectors = true;
@@ -45,9 +45,9 @@ struct ChunkResult {
 struct TokenResult {
   int64_t chunk_index = 0;
   uint64_t begin_token = 0;
-  std::vector<int32_t> ids;           // [tokens]
-  std::vector<uint64_t> begin, end;   // [tokens] bytes; empty for token input
-  std::vector<float> vectors;         // [tokens, hidden]
+  std::vector<int32_t> ids;          // [tokens]
+  std::vector<uint64_t> begin, end;  // [tokens] bytes; empty for token input
+  std::vector<float> vectors;        // [tokens, hidden]
 };
 
 struct EncodeProgress {

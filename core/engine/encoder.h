@@ -28,8 +28,8 @@ struct EncoderOptions {
   // Bytes of text in one document. Token input is limited by the same number at
   // four bytes a token.
   uint64_t max_document_bytes = uint64_t{64} << 20;
-  // Bytes of chunk states and activations that one document may hold.
-  // 0: a quarter of the memory that the machine or the cgroup allows.
+  // Bytes of chunk states and activations that all open documents together may
+  // hold. 0: half of the memory that the machine or the cgroup allows.
   uint64_t max_working_bytes = 0;
   // Bytes of content that an open document may hold unprocessed before Append's
   // `consumed` callback is withheld.
@@ -81,7 +81,8 @@ class Encoder {
   virtual ~Encoder() = default;
 
   // Opens a document. Work stops with DEADLINE_EXCEEDED at the first chunk
-  // boundary past `deadline`. UNAVAILABLE (reason OVERLOADED) if too many are
+  // boundary past `deadline`; a document that only waits for content is the
+  // caller's to cancel. UNAVAILABLE (reason OVERLOADED) if too many are
   // open; INVALID_ARGUMENT if the options are not for this model. After an
   // error `sink` is not called.
   virtual absl::StatusOr<std::shared_ptr<Document>> Open(

@@ -39,8 +39,8 @@ struct ModelInfo {
   std::string stored_precision;     // of the weights in the file
   std::string effective_precision;  // of the arithmetic on this machine
   std::string onednn_version;
-  std::string isa;                  // that oneDNN dispatches to
-  uint64_t weight_bytes = 0;        // resident after packing
+  std::string isa;                           // that oneDNN dispatches to
+  uint64_t weight_bytes = 0;                 // resident after packing
   std::vector<std::string> ignored_tensors;  // in the file, not in the encoder
 };
 
@@ -63,6 +63,10 @@ class Model {
 
   const Embedding& embedding() const { return embedding_; }
   absl::Span<const EncoderLayer> layers() const { return layers_; }
+
+  // Where the tokens of one sequence stand; [ids]. Depends on the ids alone,
+  // not on any mask, as in the public implementations.
+  std::vector<int32_t> PositionIds(absl::Span<const int32_t> ids) const;
 
   // Special tokens around every chunk.
   absl::Span<const int32_t> prefix_ids() const { return prefix_ids_; }

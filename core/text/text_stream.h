@@ -19,14 +19,20 @@ namespace longhand {
 class TextStream {
  public:
   // `tokenizer` must outlive the stream. Text is handed to the tokenizer in
-  // pieces of about `segment_bytes` where the tokenizer allows cuts.
+  // pieces of about `segment_bytes` where the tokenizer allows cuts. Between
+  // two such places there may be `max_piece_bytes`: the tokenizer needs up to
+  // 0.5 KiB of memory for each byte of a piece.
   explicit TextStream(const Tokenizer* tokenizer,
-                      size_t segment_bytes = 64 * 1024);
+                      size_t segment_bytes = 64 * 1024,
+                      size_t max_piece_bytes = 8 * 1024 * 1024);
 
   // Takes the next bytes and appends the tokens that have become final.
-  // INVALID_ARGUMENT, reason INVALID_UTF8, with metadata "byte_offset" (from
-  // the document's first byte) if the text is not UTF-8; the stream is then
-  // unusable.
+  // INVALID_ARGUMENT, reason INVALID_UTF8, if the text is not UTF-8; metadata
+  // "byte_offset" counts from the document's first byte to the first that is
+  // not part of a whole character. INVALID_ARGUMENT, reason TEXT_UNBROKEN, with
+  // "limit_bytes" and "byte_offset" (of the last cut), if there is no place for
+  // a cut in more than max_piece_bytes. Every later call returns the same
+  // error.
   absl::Status Append(std::string_view bytes, TokenSequence* tokens);
 
   // Ends the document: appends the remaining tokens. INVALID_UTF8 if it ends
@@ -39,14 +45,22 @@ class TextStream {
   size_t held_bytes() const { return held_.size(); }
 
  private:
+  // Validates what has arrived and notes the last place to cut.
+  absl::Status Scan();
+  // Tokenizes the first `size` held bytes.
   absl::Status Flush(size_t size, TokenSequence* tokens);
 
   const Tokenizer* const tokenizer_;
+  const size_t max_piece_bytes_;
   const size_t segment_bytes_;
-  std::string held_;             // not yet tokenized
-  size_t validated_ = 0;         // prefix of held_ known to be UTF-8
-  uint64_t held_offset_ = 0;     // of held_[0] in the document
+  std::string held_;          // not yet tokenized
+  uint64_t held_offset_ = 0;  // of held_[0] in the document
+  size_t scanned_ = 0;        // prefix of held_ known to be UTF-8
+  size_t cut_ = 0;            // last cut in that prefix, 0 if none
+  char32_t last_char_ = 0;    // before held_[scanned_]
   uint64_t received_bytes_ = 0;
+  absl::Status status_;
+  bool finished_ = false;
 };
 
 }  // namespace longhand

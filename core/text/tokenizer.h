@@ -35,8 +35,11 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   // Appends the tokens of `text`, without special tokens, to `tokens`; their
-  // offsets are those in `text` plus `base_offset`.
-  // REQUIRES: `text` is valid UTF-8 (INVALID_ARGUMENT otherwise).
+  // offsets are those in `text` plus `base_offset`. Uses up to 0.5 KiB of
+  // memory for each byte of `text` (every token is a few heap blocks to the
+  // crate). INVALID_ARGUMENT (reason INVALID_UTF8) if `text` is not UTF-8,
+  // INTERNAL (reason TOKENIZER_FAILED) if the crate fails; `tokens` is then
+  // unchanged.
   absl::Status Encode(std::string_view text, uint64_t base_offset,
                       TokenSequence* tokens) const;
 
@@ -52,13 +55,17 @@ class Tokenizer {
   const std::vector<int32_t>& suffix_ids() const { return suffix_ids_; }
 
   // Whether Encode(a + b) == Encode(a) ++ Encode(b) for every cut between a
-  // character that is not white space (nor a control character) and ASCII white
-  // space. True for the pipelines that are known to have this property
-  // (BERT-style and byte-level ones); a text stream over any other tokenizer
-  // holds the whole document back.
+  // common letter, digit or punctuation mark (text_stream.cc lists them) and
+  // ASCII white space. True for the pipelines that are known to have this
+  // property (BERT-style and byte-level ones); a text stream over any other
+  // tokenizer holds the whole document back.
   bool splits_at_whitespace() const { return splits_at_whitespace_; }
 
  private:
+  // `name` is what errors call the file.
+  static absl::StatusOr<std::unique_ptr<const Tokenizer>> Parse(
+      std::string_view json, const std::string& name);
+
   explicit Tokenizer(void* handle) : handle_(handle) {}
 
   void* handle_;  // owned; lh_tokenizer* of the C ABI

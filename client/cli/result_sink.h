@@ -1,0 +1,43 @@
+// ResultSink: takes one document's results in the order in which they arrive
+// and writes them in one of the output formats. Belongs to one thread.
+#ifndef LONGHAND_CLIENT_CLI_RESULT_SINK_H_
+#define LONGHAND_CLIENT_CLI_RESULT_SINK_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/cli/file_input.h"
+#include "client/cli/file_output.h"
+#include "client/cli/flags.h"
+#include "client/encode_result.h"
+
+namespace longhand::client {
+
+// What a sink knows besides the results. Everything is borrowed.
+struct SinkContext {
+  const EncodeFlags* flags = nullptr;
+  FileOutput* output = nullptr;
+  const FileInput* input = nullptr;  // also where token ids came from
+};
+
+class ResultSink {
+ public:
+  virtual ~ResultSink() = default;
+
+  virtual absl::Status OnChunk(Chunk chunk) = 0;
+  virtual absl::Status OnTokens(TokenVectors tokens) = 0;
+  // The last call. `result` holds the document vector and the summary only.
+  virtual absl::Status Finish(const EncodeResult& result,
+                              absl::Duration client_time) = 0;
+};
+
+// The sink for flags->format.
+absl::StatusOr<std::unique_ptr<ResultSink>> MakeResultSink(
+    const SinkContext& context);
+
+}  // namespace longhand::client
+
+#endif  // LONGHAND_CLIENT_CLI_RESULT_SINK_H_

@@ -1,0 +1,83 @@
+// Matrix products on the calling thread. PackedLinear is a weight matrix in the
+// layout that the matmul kernel asked for, with its bias and what is done to
+// the product; immutable, shareable between threads with distinct
+// ComputeContexts. Slow twins: reference.h.
+#ifndef LONGHAND_CORE_COMPUTE_MATMUL_H_
+#define LONGHAND_CORE_COMPUTE_MATMUL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/compute/compute_context.h"
+
+namespace longhand {
+
+// Rows of matmul operands are processed in multiples of this.
+inline constexpr int kRowBlock = 16;
+
+// Rows that a buffer must have so that a product over `rows` rows may touch it.
+constexpr int PaddedRows(int rows) {
+  return (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
+}
+
+// What follows src * weights + bias.
+enum class Activation { kNone, kGeluErf, kGeluTanh, kRelu, kSilu };
+
+// Hugging Face's names ("gelu", "gelu_new", "relu", ...). UNIMPLEMENTED
+// (MODEL_UNSUPPORTED) for another one.
+absl::StatusOr<Activation> ActivationFromName(std::string_view name);
+
+struct LinearOptions {
+  Activation activation = Activation::kNone;
+  // Add the product to what dst holds instead of overwriting it (a residual).
+  bool accumulate = false;
+};
+
+class PackedLinear {
+ public:
+  // `weights` [outputs, inputs] row-major (the layout of torch.nn.Linear),
+  // `bias` [outputs]; copied.
+  static absl::StatusOr<PackedLinear> Pack(absl::Span<const float> weights,
+                                           absl::Span<const float> bias,
+                                           int inputs, int outputs,
+                                           LinearOptions options = {});
+
+  PackedLinear();
+  ~PackedLinear();
+  PackedLinear(PackedLinear&&) noexcept;
+  PackedLinear& operator=(PackedLinear&&) noexcept;
+
+  // dst = activation(src * weights^T + bias), or dst += ....
+  // src [PaddedRows(rows), inputs], dst [PaddedRows(rows), outputs]; rows past
+  // `rows` are read and written, their values are of no consequence.
+  void Apply(const float* src, int rows, ComputeContext& context,
+             float* dst) const;
+
+  int inputs() const;
+  int outputs() const;
+  uint64_t byte_size() const;
+
+ private:
+  struct Impl;
+  explicit PackedLinear(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// A dense row-major matrix with a row stride, in floats.
+struct MatrixView {
+  const float* data;
+  int64_t stride;
+  bool transposed = false;  // the operand is the matrix's transpose
+};
+
+// dst[m, n] = alpha * a[m, k] * b[k, n], with dst's row stride. Runs on the
+// calling thread, whose ComputeContext must exist.
+void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
+          const MatrixView& b, float* dst, int64_t dst_stride);
+
+}  // namespace longhand
+
+#endif  // LONGHAND_CORE_COMPUTE_MATMUL_H_

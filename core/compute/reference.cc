@@ -1,0 +1,148 @@
+#include "core/compute/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+namespace longhand::reference {
+namespace {
+
+double Activate(double x, Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kGeluErf:
+      return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2));
+    case Activation::kGeluTanh: {
+      const double inner =
+          std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+      return 0.5 * x * (1.0 + std::tanh(inner));
+    }
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
+  }
+  return x;
+}
+
+double At(const MatrixView& matrix, int row, int column) {
+  return matrix.transposed ? matrix.data[column * matrix.stride + row]
+                           : matrix.data[row * matrix.stride + column];
+}
+
+}  // namespace
+
+void Linear(const LinearArgs& linear, const float* src, int rows, float* dst) {
+  for (int r = 0; r < rows; ++r) {
+    for (int o = 0; o < linear.outputs; ++o) {
+      double sum = linear.bias[o];
+      for (int i = 0; i < linear.inputs; ++i) {
+        sum += double{src[int64_t{r} * linear.inputs + i]} *
+               linear.weights[int64_t{o} * linear.inputs + i];
+      }
+      float& out = dst[int64_t{r} * linear.outputs + o];
+      const double value = Activate(sum, linear.options.activation);
+      out = static_cast<float>(linear.options.accumulate ? out + value : value);
+    }
+  }
+}
+
+void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
+          const MatrixView& b, float* dst, int64_t dst_stride) {
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int l = 0; l < k; ++l) sum += At(a, i, l) * At(b, l, j);
+      dst[i * dst_stride + j] = static_cast<float>(alpha * sum);
+    }
+  }
+}
+
+void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + r * stride;
+    const double max = *std::max_element(row, row + columns);
+    double sum = 0;
+    for (int c = 0; c < columns; ++c) sum += std::exp(row[c] - max);
+    for (int c = 0; c < columns; ++c) {
+      row[c] = static_cast<float>(std::exp(row[c] - max) / sum);
+    }
+  }
+}
+
+void LayerNormRows(float* x, int rows, int columns, const float* scale,
+                   const float* bias, float eps) {
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + int64_t{r} * columns;
+    double mean = 0;
+    for (int c = 0; c < columns; ++c) mean += row[c];
+    mean /= columns;
+    double variance = 0;
+    for (int c = 0; c < columns; ++c) {
+      variance += (row[c] - mean) * (row[c] - mean);
+    }
+    variance /= columns;
+    for (int c = 0; c < columns; ++c) {
+      row[c] = static_cast<float>(
+          (row[c] - mean) / std::sqrt(variance + double{eps}) * scale[c] +
+          bias[c]);
+    }
+  }
+}
+
+void EluPlusOne(const float* x, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) {
+    y[i] = x[i] > 0 ? x[i] + 1 : std::exp(x[i]);
+  }
+}
+
+void AddTo(const float* x, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) y[i] += x[i];
+}
+
+void Scale(float factor, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) y[i] *= factor;
+}
+
+void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
+          float factor, float* out) {
+  for (size_t s = 0; s < x.size(); ++s) {
+    double sum = 0;
+    for (int64_t i = 0; i < size; ++i) sum += double{a[i]} * x[s][i];
+    out[s] = static_cast<float>(factor * sum);
+  }
+}
+
+void WeightedSum(const WeightedSumArgs& args) {
+  for (size_t r = 0; r < args.y.size(); ++r) {
+    for (int64_t i = 0; i < args.size; ++i) {
+      double sum = args.y[r][i];
+      for (size_t s = 0; s < args.x.size(); ++s) {
+        sum += double{args.weights[r * args.weight_stride + s]} * args.x[s][i];
+      }
+      args.y[r][i] = static_cast<float>(sum);
+    }
+  }
+}
+
+void GatedMerge(const GatedMergeArgs& args) {
+  for (int r = 0; r < args.rows; ++r) {
+    double mass = 0;
+    for (int64_t i = 0; i < args.size; ++i) {
+      mass += double{args.features[r * args.feature_stride + i]} *
+              args.normalizer[i];
+    }
+    mass = std::max<double>(mass, std::numeric_limits<float>::min());
+    for (int64_t i = 0; i < args.size; ++i) {
+      float& context = args.context[r * args.context_stride + i];
+      context = static_cast<float>(
+          (1.0 - args.gate) * context +
+          args.gate * args.numerator[r * args.size + i] / mass);
+    }
+  }
+}
+
+}  // namespace longhand::reference

@@ -1,0 +1,314 @@
+#include "core/compute/vector_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/compute/runtime.h"
+
+// clang-format off: Highway's headers have an order.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/compute/vector_ops.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace longhand {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+// Applies `body(i)` to whole vectors and `tail(i, count)` to the rest.
+template <typename Body, typename Tail>
+HWY_INLINE void ForEachVector(int64_t size, Body&& body, Tail&& tail) {
+  const int64_t lanes = hn::Lanes(D());
+  int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) body(i);
+  if (i < size) tail(i, static_cast<size_t>(size - i));
+}
+
+HWY_INLINE V LoadPartial(const float* x, size_t count) {
+  return hn::MaskedLoad(hn::FirstN(D(), count), D(), x);
+}
+
+HWY_INLINE void StorePartial(V v, float* y, size_t count) {
+  hn::BlendedStore(v, hn::FirstN(D(), count), D(), y);
+}
+
+// Sum of f(x[i], y[i]) with a fixed order for a given target.
+template <typename F>
+HWY_INLINE float Accumulate(const float* x, int64_t size, F&& f) {
+  const D d;
+  V sum = hn::Zero(d);
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { sum = hn::Add(sum, f(hn::LoadU(d, x + i))); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, count),
+                                              f(LoadPartial(x + i, count))));
+      });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// y[i] = f(x[i]).
+template <typename F>
+HWY_INLINE void Map(const float* x, int64_t size, float* y, F&& f) {
+  const D d;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        StorePartial(f(LoadPartial(x + i, count)), y + i, count);
+      });
+}
+
+HWY_INLINE float RowMax(const float* x, int64_t size) {
+  const D d;
+  const V lowest = hn::Set(d, std::numeric_limits<float>::lowest());
+  V best = lowest;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { best = hn::Max(best, hn::LoadU(d, x + i)); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        best = hn::Max(best, hn::IfThenElse(hn::FirstN(d, count),
+                                            LoadPartial(x + i, count), lowest));
+      });
+  return hn::GetLane(hn::MaxOfLanes(d, best));
+}
+
+void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
+  const D d;
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + r * stride;
+    const V max = hn::Set(d, RowMax(row, columns));
+    Map(row, columns, row,
+        [&](V v) HWY_ATTR { return hn::Exp(d, hn::Sub(v, max)); });
+    const float sum = Accumulate(row, columns, [](V v) HWY_ATTR { return v; });
+    const V inverse = hn::Set(d, 1.0f / sum);
+    Map(row, columns, row, [&](V v) HWY_ATTR { return hn::Mul(v, inverse); });
+  }
+}
+
+void LayerNormRows(float* x, int rows, int columns, const float* scale,
+                   const float* bias, float eps) {
+  const D d;
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + int64_t{r} * columns;
+    const float mean =
+        Accumulate(row, columns, [](V v) HWY_ATTR { return v; }) / columns;
+    const V vmean = hn::Set(d, mean);
+    const float variance = Accumulate(row, columns,
+                                      [&](V v) HWY_ATTR {
+                                        const V delta = hn::Sub(v, vmean);
+                                        return hn::Mul(delta, delta);
+                                      }) /
+                           columns;
+    const V inverse = hn::Set(d, 1.0f / std::sqrt(variance + eps));
+    const auto normalize = [&](V v, V s, V b) HWY_ATTR {
+      return hn::MulAdd(hn::Mul(hn::Sub(v, vmean), inverse), s, b);
+    };
+    ForEachVector(
+        columns,
+        [&](int64_t i) HWY_ATTR {
+          hn::StoreU(normalize(hn::LoadU(d, row + i), hn::LoadU(d, scale + i),
+                               hn::LoadU(d, bias + i)),
+                     d, row + i);
+        },
+        [&](int64_t i, size_t count) HWY_ATTR {
+          StorePartial(normalize(LoadPartial(row + i, count),
+                                 LoadPartial(scale + i, count),
+                                 LoadPartial(bias + i, count)),
+                       row + i, count);
+        });
+  }
+}
+
+void EluPlusOne(const float* x, int64_t size, float* y) {
+  const D d;
+  const V one = hn::Set(d, 1.0f);
+  const V zero = hn::Zero(d);
+  Map(x, size, y, [&](V v) HWY_ATTR {
+    return hn::IfThenElse(hn::Gt(v, zero), hn::Add(v, one),
+                          hn::Exp(d, hn::Min(v, zero)));
+  });
+}
+
+void AddTo(const float* x, int64_t size, float* y) {
+  const D d;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR {
+        hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+      },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        StorePartial(
+            hn::Add(LoadPartial(x + i, count), LoadPartial(y + i, count)),
+            y + i, count);
+      });
+}
+
+void Scale(float factor, int64_t size, float* y) {
+  const V v_factor = hn::Set(D(), factor);
+  Map(y, size, y, [&](V v) HWY_ATTR { return hn::Mul(v, v_factor); });
+}
+
+HWY_INLINE float Dot(const float* a, const float* b, int64_t size) {
+  const D d;
+  V sum = hn::Zero(d);
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR {
+        sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
+      },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        // MaskedLoad gives 0 in the lanes past the end.
+        sum = hn::MulAdd(LoadPartial(a + i, count), LoadPartial(b + i, count),
+                         sum);
+      });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
+          float factor, float* out) {
+  for (size_t s = 0; s < x.size(); ++s) out[s] = factor * Dot(a, x[s], size);
+}
+
+// Sources are taken kSources at a time, so that each pass over y is paid for by
+// several multiply-adds and only that many streams are read at once; rows are
+// taken kRows at a time, so that each source is loaded once for all of them.
+constexpr int kSources = 8;
+constexpr int kRows = 4;
+
+template <int kRowCount>
+HWY_INLINE void WeightedSumBlock(const WeightedSumArgs& args, size_t row,
+                                 size_t source, size_t sources) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  const float* weights = args.weights + row * args.weight_stride + source;
+  const auto column = [&](int64_t i, auto&& load, auto&& store) HWY_ATTR {
+    V acc[kRowCount];
+    for (int r = 0; r < kRowCount; ++r) acc[r] = load(args.y[row + r] + i);
+    for (size_t s = 0; s < sources; ++s) {
+      const V x = load(args.x[source + s] + i);
+      for (int r = 0; r < kRowCount; ++r) {
+        acc[r] = hn::MulAdd(hn::Set(d, weights[r * args.weight_stride + s]), x,
+                            acc[r]);
+      }
+    }
+    for (int r = 0; r < kRowCount; ++r) store(acc[r], args.y[row + r] + i);
+  };
+  int64_t i = 0;
+  for (; i + lanes <= args.size; i += lanes) {
+    column(
+        i, [&](const float* p) HWY_ATTR { return hn::LoadU(d, p); },
+        [&](V v, float* p) HWY_ATTR { hn::StoreU(v, d, p); });
+  }
+  if (i < args.size) {
+    const size_t count = static_cast<size_t>(args.size - i);
+    column(
+        i, [&](const float* p) HWY_ATTR { return LoadPartial(p, count); },
+        [&](V v, float* p) HWY_ATTR { StorePartial(v, p, count); });
+  }
+}
+
+void WeightedSum(const WeightedSumArgs& args) {
+  for (size_t source = 0; source < args.x.size(); source += kSources) {
+    const size_t sources = std::min<size_t>(kSources, args.x.size() - source);
+    size_t row = 0;
+    for (; row + kRows <= args.y.size(); row += kRows) {
+      WeightedSumBlock<kRows>(args, row, source, sources);
+    }
+    for (; row < args.y.size(); ++row) {
+      WeightedSumBlock<1>(args, row, source, sources);
+    }
+  }
+}
+
+void GatedMerge(const GatedMergeArgs& args) {
+  const D d;
+  const V keep = hn::Set(d, 1.0f - args.gate);
+  for (int r = 0; r < args.rows; ++r) {
+    const float* numerator = args.numerator + r * args.size;
+    float* context = args.context + r * args.context_stride;
+    const float mass = Dot(args.features + r * args.feature_stride,
+                           args.normalizer, args.size);
+    const V share = hn::Set(
+        d, args.gate / std::max(mass, std::numeric_limits<float>::min()));
+    ForEachVector(
+        args.size,
+        [&](int64_t i) HWY_ATTR {
+          hn::StoreU(hn::MulAdd(hn::LoadU(d, numerator + i), share,
+                                hn::Mul(hn::LoadU(d, context + i), keep)),
+                     d, context + i);
+        },
+        [&](int64_t i, size_t count) HWY_ATTR {
+          StorePartial(
+              hn::MulAdd(LoadPartial(numerator + i, count), share,
+                         hn::Mul(LoadPartial(context + i, count), keep)),
+              context + i, count);
+        });
+  }
+}
+
+const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace longhand
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace longhand {
+
+HWY_EXPORT(SoftmaxRows);
+HWY_EXPORT(LayerNormRows);
+HWY_EXPORT(EluPlusOne);
+HWY_EXPORT(AddTo);
+HWY_EXPORT(Scale);
+HWY_EXPORT(Dots);
+HWY_EXPORT(WeightedSum);
+HWY_EXPORT(GatedMerge);
+HWY_EXPORT(TargetName);
+
+void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxRows)(x, rows, columns, stride);
+}
+
+void LayerNormRows(float* x, int rows, int columns, const float* scale,
+                   const float* bias, float eps) {
+  HWY_DYNAMIC_DISPATCH(LayerNormRows)(x, rows, columns, scale, bias, eps);
+}
+
+void EluPlusOne(const float* x, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(EluPlusOne)(x, size, y);
+}
+
+void AddTo(const float* x, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(AddTo)(x, size, y);
+}
+
+void Scale(float factor, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(Scale)(factor, size, y);
+}
+
+void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
+          float factor, float* out) {
+  HWY_DYNAMIC_DISPATCH(Dots)(a, x, size, factor, out);
+}
+
+void WeightedSum(const WeightedSumArgs& args) {
+  HWY_DYNAMIC_DISPATCH(WeightedSum)(args);
+}
+
+void GatedMerge(const GatedMergeArgs& args) {
+  HWY_DYNAMIC_DISPATCH(GatedMerge)(args);
+}
+
+std::string VectorTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }
+
+}  // namespace longhand
+#endif  // HWY_ONCE

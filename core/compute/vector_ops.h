@@ -1,0 +1,66 @@
+// Our own vector loops, dispatched on the CPU at run time (Google Highway).
+// Plain functions on the calling thread, safe from many threads. Each has a
+// slow twin of the same name in namespace reference (reference.h).
+#ifndef LONGHAND_CORE_COMPUTE_VECTOR_OPS_H_
+#define LONGHAND_CORE_COMPUTE_VECTOR_OPS_H_
+
+#include <cstdint>
+
+#include "absl/types/span.h"
+
+namespace longhand {
+
+// x[rows, columns] in place, row by row: softmax. REQUIRES: columns >= 1.
+void SoftmaxRows(float* x, int rows, int columns, int64_t stride);
+
+// x[rows, columns] in place, row by row:
+// (x - mean) / sqrt(variance + eps) * scale + bias.
+void LayerNormRows(float* x, int rows, int columns, const float* scale,
+                   const float* bias, float eps);
+
+// y[i] = elu(x[i]) + 1: x + 1 above 0, e^x below (Katharopoulos et al. 2020,
+// arXiv:2006.16236, section 3.2.1). y may be x.
+void EluPlusOne(const float* x, int64_t size, float* y);
+
+// y[i] += x[i].
+void AddTo(const float* x, int64_t size, float* y);
+
+// y[i] *= factor.
+void Scale(float factor, int64_t size, float* y);
+
+// out[s] = factor * (a . x[s]) for every source s, vectors of `size`.
+void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
+          float factor, float* out);
+
+// For r in [0, rows): y[r] += sum over s in order of
+// weights[r * weight_stride + s] * x[s], vectors of `size`. The order of
+// summation of one row does not depend on the other rows, nor on how the
+// sources are divided over several calls.
+struct WeightedSumArgs {
+  absl::Span<const float* const> x;  // [sources] of [size]
+  const float* weights;              // [rows, sources]
+  int64_t weight_stride;
+  absl::Span<float* const> y;  // [rows] of [size]
+  int64_t size;
+};
+void WeightedSum(const WeightedSumArgs& args);
+
+// context[r] = (1 - gate) * context[r] +
+//              gate * numerator[r] / max(features[r] . normalizer, tiny)
+// for rows of `size` floats; context has its own row stride.
+struct GatedMergeArgs {
+  const float* numerator;  // [rows, size]
+  const float* features;   // [rows, size], >= 0
+  int64_t feature_stride;
+  const float* normalizer;  // [size], >= 0
+  float gate;
+  int rows;
+  int64_t size;
+  float* context;
+  int64_t context_stride;
+};
+void GatedMerge(const GatedMergeArgs& args);
+
+}  // namespace longhand
+
+#endif  // LONGHAND_CORE_COMPUTE_VECTOR_OPS_H_

@@ -1,0 +1,272 @@
+#include "core/engine/document.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+
+namespace longhand {
+namespace {
+
+uint64_t ContentBytes(
+    const std::variant<std::string, std::vector<int32_t>>& content) {
+  if (const auto* text = std::get_if<std::string>(&content)) {
+    return text->size();
+  }
+  return std::get<std::vector<int32_t>>(content).size() * sizeof(int32_t);
+}
+
+}  // namespace
+
+DocumentImpl::DocumentImpl(std::unique_ptr<EncodeJob> job,
+                           std::shared_ptr<EncodeSink> sink,
+                           Scheduler* scheduler, Options options)
+    : opened_(absl::Now()),
+      deadline_(options.deadline),
+      max_pending_bytes_(options.max_pending_bytes),
+      scheduler_(scheduler),
+      job_(std::move(job)),
+      sink_(std::move(sink)),
+      closed_(std::move(options.closed)) {}
+
+void DocumentImpl::Append(
+    std::variant<std::string, std::vector<int32_t>> content,
+    absl::AnyInvocable<void()> consumed) {
+  const uint64_t bytes = ContentBytes(content);
+  {
+    absl::MutexLock lock(&mu_);
+    if (!closed_already_ && why_.ok()) {
+      LH_CHECK(!finished_);
+      inbox_bytes_ += bytes;
+      inbox_.push_back({std::move(content), bytes, nullptr});
+      if (inbox_bytes_ >= max_pending_bytes_) {
+        inbox_.back().consumed = std::move(consumed);
+        consumed = nullptr;
+      }
+    }
+  }
+  Wake();
+  if (consumed) consumed();
+}
+
+void DocumentImpl::Finish() {
+  {
+    absl::MutexLock lock(&mu_);
+    finished_ = true;
+  }
+  Wake();
+}
+
+void DocumentImpl::Cancel(absl::Status why) {
+  LH_CHECK(!why.ok());
+  Stop(std::move(why));
+  Wake();
+}
+
+void DocumentImpl::ResumeOutput() { Wake(); }
+
+void DocumentImpl::Stop(absl::Status why) {
+  absl::MutexLock lock(&mu_);
+  if (why_.ok()) why_ = std::move(why);
+  stop_ = true;
+}
+
+absl::Status DocumentImpl::StopReason() {
+  if (!stop_ && absl::Now() >= deadline_) {
+    Stop(MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
+                   "the deadline passed before the document was encoded; give "
+                   "more time, or send less text"));
+  }
+  if (!stop_) return absl::OkStatus();
+  absl::MutexLock lock(&mu_);
+  return why_;
+}
+
+void DocumentImpl::Submit(Step step) {
+  step_ = step;
+  submitted_ = true;
+  submitted_ns_ = absl::ToUnixNanos(absl::Now());
+  started_ns_ = 0;
+  const int items = step == Step::kForward ? job_->pass()->items() : 1;
+  scheduler_->Submit(shared_from_this(), items);
+}
+
+void DocumentImpl::Wake() {
+  absl::MutexLock lock(&mu_);
+  woken_ = true;
+  if (!submitted_ && !closed_already_) Submit(Step::kDecide);
+}
+
+void DocumentImpl::RunItem(int item, ComputeContext& compute) {
+  const absl::Time start = absl::Now();
+  int64_t not_started = 0;
+  started_ns_.compare_exchange_strong(not_started, absl::ToUnixNanos(start));
+  Step step;
+  {
+    absl::MutexLock lock(&mu_);
+    step = step_;
+  }
+  if (step == Step::kDecide) {
+    next_ = Decide();
+    return;
+  }
+  if (!StopReason().ok()) return;
+  job_->pass()->Run(item, compute);
+  compute_ns_ += absl::ToInt64Nanoseconds(absl::Now() - start);
+}
+
+void DocumentImpl::OnComplete() {
+  Step step;
+  {
+    absl::MutexLock lock(&mu_);
+    step = step_;
+  }
+  timings_.queue += absl::Nanoseconds(started_ns_ - submitted_ns_);
+  if (step == Step::kForward) next_ = CompleteForward();
+  absl::MutexLock lock(&mu_);
+  switch (next_) {
+    case Next::kDone:
+      submitted_ = false;
+      return;
+    case Next::kForward:
+      Submit(Step::kForward);
+      return;
+    case Next::kRest:
+      if (!woken_) {
+        submitted_ = false;
+        return;
+      }
+      [[fallthrough]];
+    case Next::kDecide:
+      Submit(Step::kDecide);
+      return;
+  }
+}
+
+DocumentImpl::Next DocumentImpl::Decide() {
+  bool finished;
+  {
+    absl::MutexLock lock(&mu_);
+    woken_ = false;
+    finished = finished_;
+  }
+  absl::Status status = StopReason();
+  if (!status.ok()) {
+    Close(status);
+    return Next::kDone;
+  }
+  // Full batches first, then more content, then what there is.
+  if (job_->has_batch() && job_->waiting_chunks() >= job_->max_batch_chunks()) {
+    return TryStartBatch();
+  }
+  absl::StatusOr<bool> took = TakeContent();
+  if (!took.ok()) {
+    Close(took.status());
+    return Next::kDone;
+  }
+  if (*took) {
+    sink_->OnProgress(job_->progress());
+    return Next::kDecide;
+  }
+  // `finished` was read before the content was taken, so nothing came since.
+  if (finished && !job_->content_ended()) {
+    status = job_->EndContent();
+    if (!status.ok()) {
+      Close(status);
+      return Next::kDone;
+    }
+    return Next::kDecide;
+  }
+  if (job_->has_batch()) return TryStartBatch();
+  if (!job_->content_ended()) return Next::kRest;
+  EncodeSummary summary = job_->Summarize();
+  timings_.compute = absl::Nanoseconds(compute_ns_.load());
+  timings_.total = absl::Now() - opened_;
+  summary.timings = timings_;
+  Close(std::move(summary));
+  return Next::kDone;
+}
+
+absl::StatusOr<bool> DocumentImpl::TakeContent() {
+  Piece piece;
+  {
+    absl::MutexLock lock(&mu_);
+    if (inbox_.empty()) return false;
+    piece = std::move(inbox_.front());
+    inbox_.pop_front();
+  }
+  const absl::Time start = absl::Now();
+  absl::Status status;
+  if (const auto* text = std::get_if<std::string>(&piece.content)) {
+    status = job_->AddText(*text);
+  } else {
+    status = job_->AddIds(std::get<std::vector<int32_t>>(piece.content));
+  }
+  timings_.tokenize += absl::Now() - start;
+  // A waiting caller may go on once the inbox is below its limit.
+  std::vector<absl::AnyInvocable<void()>> consumed;
+  {
+    absl::MutexLock lock(&mu_);
+    inbox_bytes_ -= piece.bytes;
+    if (piece.consumed) consumed.push_back(std::move(piece.consumed));
+    if (inbox_bytes_ < max_pending_bytes_) {
+      for (Piece& waiting : inbox_) {
+        if (waiting.consumed) consumed.push_back(std::move(waiting.consumed));
+        waiting.consumed = nullptr;
+      }
+    }
+  }
+  for (absl::AnyInvocable<void()>& call : consumed) call();
+  LH_RETURN_IF_ERROR(status);
+  return true;
+}
+
+DocumentImpl::Next DocumentImpl::TryStartBatch() {
+  if (!sink_->CanAccept()) return Next::kRest;
+  absl::Status status = job_->StartBatch();
+  if (!status.ok()) {
+    Close(status);
+    return Next::kDone;
+  }
+  return Next::kForward;
+}
+
+DocumentImpl::Next DocumentImpl::CompleteForward() {
+  absl::Status status = StopReason();
+  if (status.ok()) {
+    job_->pass()->Advance();
+    sink_->OnProgress(job_->progress());
+    if (!job_->pass()->done()) return Next::kForward;
+    const absl::Time start = absl::Now();
+    status = job_->FinishBatch(*sink_);
+    timings_.pool += absl::Now() - start;
+  }
+  if (status.ok()) return Next::kDecide;
+  Close(status);
+  return Next::kDone;
+}
+
+void DocumentImpl::Close(absl::StatusOr<EncodeSummary> result) {
+  std::deque<Piece> inbox;
+  {
+    absl::MutexLock lock(&mu_);
+    closed_already_ = true;
+    inbox.swap(inbox_);
+  }
+  // Memory goes back before the caller hears of the end.
+  job_.reset();
+  closed_();
+  sink_->OnDone(std::move(result));
+  sink_.reset();
+  for (Piece& piece : inbox) {
+    if (piece.consumed) piece.consumed();
+  }
+}
+
+DocumentHandle::~DocumentHandle() {
+  document_->Cancel(absl::CancelledError("the document was abandoned"));
+}
+
+}  // namespace longhand

@@ -1,0 +1,125 @@
+// EncodeJob: the worker side of one open document: from text to tokens to
+// chunks to layers to results. It knows nothing of threads or queues: its owner
+// (DocumentImpl) calls one method at a time, except Run, which may run for
+// different items in parallel. Owned by one document.
+#ifndef LONGHAND_CORE_ENGINE_ENCODE_JOB_H_
+#define LONGHAND_CORE_ENGINE_ENCODE_JOB_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/attention/attention.h"
+#include "core/chunking/chunker.h"
+#include "core/engine/encode_types.h"
+#include "core/engine/working_memory.h"
+#include "core/model/forward_pass.h"
+#include "core/model/model.h"
+#include "core/pooling/pooler.h"
+#include "core/state/chunk_state.h"
+#include "core/text/text_stream.h"
+
+namespace longhand {
+
+// What a job takes from the encoder.
+struct EncodeJobOptions {
+  EncodeOptions encode;  // resolved: nothing left open
+  uint64_t max_document_bytes = 0;
+  int max_batch_chunks = 0;
+};
+
+class EncodeJob {
+ public:
+  // REQUIRES: options.encode comes from Encoder::ResolveOptions.
+  static absl::StatusOr<std::unique_ptr<EncodeJob>> Create(
+      std::shared_ptr<const Model> model, const EncodeJobOptions& options,
+      WorkingMemory* memory);
+
+  // Takes the next piece. Errors: INVALID_UTF8, TOKEN_ID_OUT_OF_RANGE,
+  // MIXED_CONTENT, TOKENIZER_MISSING (INVALID_ARGUMENT or
+  // FAILED_PRECONDITION), DOCUMENT_TOO_LONG (RESOURCE_EXHAUSTED).
+  absl::Status AddText(std::string_view text);
+  absl::Status AddIds(absl::Span<const int32_t> ids);
+  // Ends the content. INVALID_UTF8, EMPTY_DOCUMENT.
+  absl::Status EndContent();
+
+  // Whether chunks wait whose batch can be computed now, and how many chunks
+  // they are.
+  bool has_batch() const;
+  int waiting_chunks() const { return static_cast<int>(waiting_.size()); }
+  int max_batch_chunks() const { return options_.max_batch_chunks; }
+  bool content_ended() const { return content_ended_; }
+
+  // Starts the next batch. DOCUMENT_TOO_LONG (RESOURCE_EXHAUSTED) if it needs
+  // more memory than the budget has in all, OVERLOADED (UNAVAILABLE) if other
+  // documents hold what is missing. REQUIRES: has_batch(), !pass().
+  absl::Status StartBatch();
+  // The batch in work, or null.
+  ForwardPass* pass() { return pass_.get(); }
+  // Takes the results of the finished batch to the sink and keeps its states.
+  // INTERNAL (NUMERIC) if a vector is not finite.
+  absl::Status FinishBatch(EncodeSink& sink);
+
+  EncodeProgress progress() const;
+  // The summary but for its timings. REQUIRES: content_ended(), no chunks wait.
+  EncodeSummary Summarize() const;
+
+ private:
+  EncodeJob(std::shared_ptr<const Model> model, const EncodeJobOptions& options,
+            WorkingMemory* memory);
+
+  absl::Status CheckKind(bool is_text);
+  absl::Status CheckLength(uint64_t more_bytes) const;
+  absl::Status ReserveForBatch(absl::Span<const Chunk> chunks);
+  void TakeTokens(const TokenSequence& tokens);
+  ChunkInput MakeInput(const Chunk& chunk) const;
+  int RowsOf(const Chunk& chunk) const;
+  ChunkResult MakeChunkResult(int index, absl::Span<const float> pooled);
+  TokenResult MakeTokenResult(int index, const float* hidden) const;
+  uint64_t EndByte(const Chunk& chunk) const;
+  void DropTokensBefore(int64_t token);
+
+  const std::shared_ptr<const Model> model_;
+  const EncodeJobOptions options_;
+  std::unique_ptr<const Attention> attention_;
+  std::unique_ptr<Chunker> chunker_;
+  std::unique_ptr<const Pooler> pooler_;
+  std::optional<TextStream> text_;  // unless loaded without a tokenizer
+  StateFingerprint fingerprint_{};
+  MemoryReservation memory_;
+
+  enum class Kind { kUnknown, kText, kIds };
+  Kind kind_ = Kind::kUnknown;
+  bool content_ended_ = false;
+  uint64_t received_ids_ = 0;
+
+  // The tokens of the chunks that are not finished; tokens_.ids[0] is token
+  // `first_token_` of the document.
+  TokenSequence tokens_;
+  int64_t first_token_ = 0;
+  int64_t received_tokens_ = 0;
+
+  std::vector<Chunk> cut_;  // from the chunker, on their way to waiting_
+  std::deque<Chunk> waiting_;
+  std::vector<Chunk> batch_;  // in work
+  std::unique_ptr<ForwardPass> pass_;
+
+  std::vector<std::shared_ptr<const ChunkState>> states_;
+  PoolState pooled_document_;
+  uint64_t state_bytes_ = 0;
+  int64_t num_chunks_ = 0;       // finished
+  uint64_t encoded_rows_ = 0;    // finished
+  uint64_t encoded_tokens_ = 0;  // finished, special tokens not counted
+  uint64_t next_begin_byte_ = 0;
+};
+
+}  // namespace longhand
+
+#endif  // LONGHAND_CORE_ENGINE_ENCODE_JOB_H_

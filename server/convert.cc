@@ -1,0 +1,325 @@
+#include "server/convert.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+
+namespace longhand {
+namespace {
+
+absl::Status Invalid(std::string_view reason, std::string_view message,
+                     std::map<std::string, std::string> metadata = {}) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message,
+                   std::move(metadata));
+}
+
+absl::StatusOr<std::optional<Visibility>> VisibilityFromProto(int visibility) {
+  switch (visibility) {
+    case v1::VISIBILITY_UNSPECIFIED:
+      return std::optional<Visibility>();
+    case v1::VISIBILITY_CAUSAL:
+      return std::optional(Visibility::kCausal);
+    case v1::VISIBILITY_BIDIRECTIONAL:
+      return std::optional(Visibility::kBidirectional);
+    default:
+      return Invalid("VISIBILITY_UNKNOWN",
+                     absl::StrCat("visibility has no value ", visibility,
+                                  "; use VISIBILITY_CAUSAL or "
+                                  "VISIBILITY_BIDIRECTIONAL"));
+  }
+}
+
+absl::Status OutputsFromProto(
+    const google::protobuf::RepeatedField<int>& outputs,
+    EncodeOptions* options) {
+  if (outputs.empty()) return absl::OkStatus();
+  options->document_vector = false;
+  options->chunk_vectors = false;
+  for (int output : outputs) {
+    switch (output) {
+      case v1::OUTPUT_DOCUMENT_VECTOR:
+        options->document_vector = true;
+        break;
+      case v1::OUTPUT_CHUNK_VECTORS:
+        options->chunk_vectors = true;
+        break;
+      case v1::OUTPUT_TOKEN_VECTORS:
+        options->token_vectors = true;
+        break;
+      case v1::OUTPUT_RETRIEVAL_WEIGHTS:
+        options->retrieval_weights = true;
+        break;
+      default:
+        return Invalid("OUTPUT_UNKNOWN",
+                       absl::StrCat("outputs has no value ", output,
+                                    "; leave outputs empty for document and "
+                                    "chunk vectors"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void AddOutputs(const EncodeOptions& options, v1::EncodeOptions* proto) {
+  if (options.document_vector) {
+    proto->add_outputs(v1::OUTPUT_DOCUMENT_VECTOR);
+  }
+  if (options.chunk_vectors) proto->add_outputs(v1::OUTPUT_CHUNK_VECTORS);
+  if (options.token_vectors) proto->add_outputs(v1::OUTPUT_TOKEN_VECTORS);
+  if (options.retrieval_weights) {
+    proto->add_outputs(v1::OUTPUT_RETRIEVAL_WEIGHTS);
+  }
+}
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
+  proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  proto->set_nanos(static_cast<int32_t>(
+      absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
+}
+
+std::string FloatBytes(const std::vector<float>& values) {
+  return longhand::FloatBytes(values.data(), values.size());
+}
+
+}  // namespace
+
+std::string FloatBytes(const float* values, size_t count) {
+  std::string bytes(count * sizeof(float), '\0');
+  if constexpr (std::endian::native == std::endian::little) {
+    if (count > 0) std::memcpy(bytes.data(), values, bytes.size());
+  } else {
+    for (size_t i = 0; i < count; ++i) {
+      auto bits = std::bit_cast<uint32_t>(values[i]);
+      for (size_t byte = 0; byte < sizeof(bits); ++byte) {
+        bytes[i * sizeof(bits) + byte] = static_cast<char>(bits >> (8 * byte));
+      }
+    }
+  }
+  return bytes;
+}
+
+absl::Status CheckModelName(std::string_view name, const ServedModel& model) {
+  if (name.empty() || name == model.info.name) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+      absl::StrCat("this server serves the model \"", model.info.name,
+                   "\" only; name it or leave the name empty"),
+      {{"known", model.info.name}});
+}
+
+absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
+                                        const ServedModel& model) {
+  LH_RETURN_IF_ERROR(CheckModelName(options.model(), model));
+  EncodeOptions result;
+  result.mechanism = options.mechanism();
+  result.chunker = options.chunker();
+  result.pooling = options.pooling();
+  LH_ASSIGN_OR_RETURN(result.visibility,
+                      VisibilityFromProto(options.visibility()));
+  if (options.has_gate()) {
+    // Written so that NaN fails.
+    if (!(options.gate() >= 0 && options.gate() <= 1)) {
+      return Invalid("GATE_OUT_OF_RANGE", "gate must be from 0 to 1",
+                     {{"minimum", "0"}, {"maximum", "1"}});
+    }
+    result.gate = options.gate();
+  }
+  if (options.has_chunk_tokens()) {
+    const int minimum = model.special_tokens_per_chunk + 1;
+    const int maximum = model.config.max_positions();
+    if (options.chunk_tokens() < static_cast<uint32_t>(minimum) ||
+        options.chunk_tokens() > static_cast<uint32_t>(maximum)) {
+      return Invalid("CHUNK_TOKENS_OUT_OF_RANGE",
+                     absl::StrCat("chunk_tokens must be from ", minimum, " to ",
+                                  maximum, " for this model"),
+                     {{"minimum", absl::StrCat(minimum)},
+                      {"maximum", absl::StrCat(maximum)}});
+    }
+    result.chunk_tokens = static_cast<int>(options.chunk_tokens());
+  }
+  LH_RETURN_IF_ERROR(OutputsFromProto(options.outputs(), &result));
+  return result;
+}
+
+absl::StatusOr<std::vector<int32_t>> FromProto(const v1::TokenIds& ids,
+                                               const ServedModel& model) {
+  const auto vocab_size = static_cast<uint32_t>(model.config.vocab_size);
+  std::vector<int32_t> result;
+  result.reserve(static_cast<size_t>(ids.ids_size()));
+  for (uint32_t id : ids.ids()) {
+    if (id >= vocab_size) {
+      return Invalid("TOKEN_OUT_OF_RANGE",
+                     absl::StrCat("token ids must be below ", vocab_size,
+                                  "; the one at position ", result.size(),
+                                  " of this message is ", id),
+                     {{"vocab_size", absl::StrCat(vocab_size)},
+                      {"position", absl::StrCat(result.size())}});
+    }
+    result.push_back(static_cast<int32_t>(id));
+  }
+  return result;
+}
+
+absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request,
+                                         const ServedModel& model) {
+  switch (request.content_case()) {
+    case v1::EncodeRequest::kText:
+      return Content(request.text());
+    case v1::EncodeRequest::kTokenIds: {
+      LH_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
+                          FromProto(request.token_ids(), model));
+      return Content(std::move(ids));
+    }
+    case v1::EncodeRequest::CONTENT_NOT_SET:
+      break;
+  }
+  return Invalid("CONTENT_MISSING", "set text or token_ids");
+}
+
+v1::EncodeOptions ToProto(const EncodeOptions& options,
+                          const ServedModel& model) {
+  v1::EncodeOptions proto;
+  proto.set_model(model.info.name);
+  proto.set_mechanism(options.mechanism);
+  if (options.visibility.has_value()) {
+    proto.set_visibility(*options.visibility == Visibility::kCausal
+                             ? v1::VISIBILITY_CAUSAL
+                             : v1::VISIBILITY_BIDIRECTIONAL);
+  }
+  if (options.gate.has_value()) proto.set_gate(*options.gate);
+  proto.set_chunker(options.chunker);
+  if (options.chunk_tokens.has_value()) {
+    proto.set_chunk_tokens(static_cast<uint32_t>(*options.chunk_tokens));
+  }
+  proto.set_pooling(options.pooling);
+  AddOutputs(options, &proto);
+  return proto;
+}
+
+v1::Chunk ToProto(const ChunkResult& chunk) {
+  v1::Chunk proto;
+  proto.set_index(static_cast<uint32_t>(chunk.index));
+  proto.set_begin_byte(chunk.begin_byte);
+  proto.set_end_byte(chunk.end_byte);
+  proto.set_begin_token(chunk.begin_token);
+  proto.set_end_token(chunk.end_token);
+  proto.set_vector(FloatBytes(chunk.vector));
+  proto.set_norm(chunk.norm);
+  proto.set_retrieval_weights(FloatBytes(chunk.retrieval_weights));
+  return proto;
+}
+
+v1::EncodeProgress ToProto(const EncodeProgress& progress) {
+  v1::EncodeProgress proto;
+  proto.set_received_bytes(progress.received_bytes);
+  proto.set_received_tokens(progress.received_tokens);
+  proto.set_encoded_tokens(progress.encoded_tokens);
+  return proto;
+}
+
+v1::EncodeSummary ToProto(const EncodeSummary& summary,
+                          const ServedModel& model) {
+  v1::EncodeSummary proto;
+  proto.set_received_bytes(summary.received_bytes);
+  proto.set_received_tokens(summary.received_tokens);
+  proto.set_encoded_tokens(summary.encoded_tokens);
+  proto.set_reused_tokens(summary.reused_tokens);
+  proto.set_chunk_count(static_cast<uint32_t>(summary.chunk_count));
+  proto.set_state_bytes(summary.state_bytes);
+  proto.set_hidden_size(static_cast<uint32_t>(model.config.hidden_size));
+  proto.set_model_fingerprint(model.info.fingerprint);
+  *proto.mutable_options() = ToProto(summary.options, model);
+  v1::EncodeTimings* timings = proto.mutable_timings();
+  SetDuration(summary.timings.total, timings->mutable_total());
+  SetDuration(summary.timings.queue, timings->mutable_queue());
+  SetDuration(summary.timings.tokenize, timings->mutable_tokenize());
+  SetDuration(summary.timings.compute, timings->mutable_compute());
+  SetDuration(summary.timings.pool, timings->mutable_pool());
+  return proto;
+}
+
+std::vector<v1::TokenVectors> ToProto(const TokenResult& tokens,
+                                      size_t max_bytes) {
+  std::vector<v1::TokenVectors> result;
+  const size_t count = tokens.ids.size();
+  if (count == 0) return result;
+  const size_t hidden = tokens.vectors.size() / count;
+  const size_t row_bytes = std::max<size_t>(hidden * sizeof(float), 1);
+  const size_t rows = std::max<size_t>(max_bytes / row_bytes, 1);
+  for (size_t first = 0; first < count; first += rows) {
+    const size_t end = std::min(first + rows, count);
+    v1::TokenVectors& proto = result.emplace_back();
+    proto.set_chunk_index(static_cast<uint32_t>(tokens.chunk_index));
+    proto.set_begin_token(tokens.begin_token + first);
+    proto.mutable_ids()->Add(tokens.ids.begin() + first,
+                             tokens.ids.begin() + end);
+    if (!tokens.begin.empty()) {
+      proto.mutable_begin_bytes()->Add(tokens.begin.begin() + first,
+                                       tokens.begin.begin() + end);
+      proto.mutable_end_bytes()->Add(tokens.end.begin() + first,
+                                     tokens.end.begin() + end);
+    }
+    proto.set_vectors(FloatBytes(tokens.vectors.data() + first * hidden,
+                                 (end - first) * hidden));
+  }
+  return result;
+}
+
+v1::TokenizeResponse ToProto(const TokenSequence& tokens,
+                             const Tokenizer* tokenizer) {
+  v1::TokenizeResponse proto;
+  proto.mutable_ids()->Add(tokens.ids.begin(), tokens.ids.end());
+  proto.mutable_begin_bytes()->Add(tokens.begin.begin(), tokens.begin.end());
+  proto.mutable_end_bytes()->Add(tokens.end.begin(), tokens.end.end());
+  if (tokenizer == nullptr) return proto;
+  for (int32_t id : tokens.ids) proto.add_tokens(tokenizer->IdToToken(id));
+  return proto;
+}
+
+v1::Model ToProto(const ServedModel& model, const EncoderOptions& encoder,
+                  uint64_t max_message_bytes) {
+  v1::Model proto;
+  proto.set_name(model.info.name);
+  proto.set_fingerprint(model.info.fingerprint);
+  proto.set_family(model.config.family);
+  proto.set_hidden_size(static_cast<uint32_t>(model.config.hidden_size));
+  proto.set_layer_count(static_cast<uint32_t>(model.config.num_layers));
+  proto.set_head_count(static_cast<uint32_t>(model.config.num_heads));
+  proto.set_vocab_size(static_cast<uint32_t>(model.config.vocab_size));
+  proto.set_max_chunk_tokens(
+      static_cast<uint32_t>(model.config.max_positions()));
+  proto.set_special_tokens_per_chunk(
+      static_cast<uint32_t>(model.special_tokens_per_chunk));
+  v1::Precision* precision = proto.mutable_precision();
+  precision->set_requested(model.info.requested_precision);
+  precision->set_stored(model.info.stored_precision);
+  precision->set_effective(model.info.effective_precision);
+  *proto.mutable_default_options() = ToProto(model.default_options, model);
+  proto.mutable_mechanisms()->Assign(model.mechanisms.begin(),
+                                     model.mechanisms.end());
+  proto.mutable_chunkers()->Assign(model.chunkers.begin(),
+                                   model.chunkers.end());
+  proto.mutable_poolings()->Assign(model.poolings.begin(),
+                                   model.poolings.end());
+  proto.set_normalized(model.normalized);
+  v1::Limits* limits = proto.mutable_limits();
+  limits->set_max_message_bytes(max_message_bytes);
+  limits->set_max_document_bytes(encoder.max_document_bytes);
+  limits->set_max_working_bytes(encoder.max_working_bytes);
+  limits->set_max_concurrent_documents(
+      static_cast<uint32_t>(encoder.max_concurrent_documents));
+  v1::Runtime* runtime = proto.mutable_runtime();
+  runtime->set_server_version(LONGHAND_VERSION);
+  runtime->set_onednn_version(model.info.onednn_version);
+  runtime->set_isa(model.info.isa);
+  runtime->set_worker_count(static_cast<uint32_t>(encoder.workers));
+  return proto;
+}
+
+}  // namespace longhand

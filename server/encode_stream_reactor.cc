@@ -1,0 +1,186 @@
+#include "server/encode_stream_reactor.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/clock.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "server/convert.h"
+
+namespace longhand {
+namespace {
+
+constexpr size_t kMaxTokenVectorBytes = size_t{512} << 10;
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
+
+absl::Status Invalid(std::string_view reason, std::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
+}
+
+}  // namespace
+
+// Turns a document's results into messages. Its methods come from worker
+// threads, one at a time.
+class EncodeStreamReactor::Sink : public EncodeSink {
+ public:
+  Sink(const ServiceContext& context,
+       std::shared_ptr<EncodeStreamReactor> stream)
+      : service_(context),
+        stream_(std::move(stream)),
+        recorder_(context.metrics),
+        last_progress_(absl::Now()) {}
+
+  void OnChunk(ChunkResult chunk) override {
+    v1::EncodeStreamResponse response;
+    *response.mutable_chunk() = ToProto(chunk);
+    Send(std::move(response));
+  }
+
+  void OnTokens(TokenResult tokens) override {
+    const size_t max_bytes = std::min<size_t>(
+        kMaxTokenVectorBytes, service_.limits.max_message_bytes / 2);
+    for (v1::TokenVectors& proto : ToProto(tokens, max_bytes)) {
+      v1::EncodeStreamResponse response;
+      *response.mutable_token_vectors() = std::move(proto);
+      Send(std::move(response));
+    }
+  }
+
+  void OnProgress(const EncodeProgress& progress) override {
+    recorder_.OnProgress(progress);
+    const absl::Time now = absl::Now();
+    if (now - last_progress_ < kProgressInterval || !stream_->HasRoom()) return;
+    last_progress_ = now;
+    v1::EncodeStreamResponse response;
+    *response.mutable_progress() = ToProto(progress);
+    Send(std::move(response));
+  }
+
+  void OnDone(absl::StatusOr<EncodeSummary> summary) override {
+    recorder_.OnDone(summary);
+    if (!summary.ok()) return stream_->Close(summary.status());
+    v1::EncodeStreamResponse response;
+    v1::EncodeStreamResult* result = response.mutable_result();
+    result->set_document_vector(FloatBytes(summary->document_vector.data(),
+                                           summary->document_vector.size()));
+    *result->mutable_summary() = ToProto(*summary, service_.model);
+    Send(std::move(response));
+    stream_->Close(absl::OkStatus());
+  }
+
+  bool CanAccept() override { return stream_->HasRoom(); }
+
+ private:
+  void Send(v1::EncodeStreamResponse response) {
+    const size_t size = response.ByteSizeLong();
+    if (size > service_.limits.max_message_bytes) {
+      return stream_->Abort(
+          ResponseTooLarge("ask for fewer outputs or for longer chunks", size,
+                           service_.limits.max_message_bytes));
+    }
+    stream_->Send(std::move(response));
+  }
+
+  const ServiceContext& service_;
+  const std::shared_ptr<EncodeStreamReactor> stream_;
+  DocumentRecorder recorder_;
+  absl::Time last_progress_;
+};
+
+EncodeStreamReactor* EncodeStreamReactor::Start(
+    const ServiceContext& context, grpc::CallbackServerContext* call) {
+  std::shared_ptr<EncodeStreamReactor> reactor(
+      new EncodeStreamReactor(context, call));
+  reactor->StreamReactor::Start();
+  return reactor.get();
+}
+
+EncodeStreamReactor::EncodeStreamReactor(const ServiceContext& context,
+                                         grpc::CallbackServerContext* call)
+    : StreamReactor("EncodeStream", call, context.limits,
+                    context.metrics.encode_stream),
+      service_(context) {}
+
+std::shared_ptr<EncodeStreamReactor> EncodeStreamReactor::Shared() {
+  return std::static_pointer_cast<EncodeStreamReactor>(shared_from_this());
+}
+
+void EncodeStreamReactor::OnMessage(v1::EncodeStreamRequest& request) {
+  std::shared_ptr<Document> document = document_.Get();
+  absl::Status status;
+  if (document == nullptr) {
+    status = request.has_config()
+                 ? Configure(request.config())
+                 : Invalid("CONFIG_EXPECTED",
+                           "the first message of a stream must be config");
+    if (status.ok()) ReadNext();
+  } else {
+    status = Append(*document, request);
+  }
+  if (!status.ok()) Abort(status);
+}
+
+absl::Status EncodeStreamReactor::Configure(const v1::EncodeOptions& proto) {
+  LH_ASSIGN_OR_RETURN(EncodeOptions options, FromProto(proto, service_.model));
+  absl::StatusOr<std::shared_ptr<Document>> document = service_.encoder.Open(
+      options, deadline(), std::make_shared<Sink>(service_, Shared()));
+  if (!document.ok()) {
+    service_.metrics.RecordRefusal(document.status());
+    return document.status();
+  }
+  document_.Set(*std::move(document));
+  return absl::OkStatus();
+}
+
+absl::Status EncodeStreamReactor::Append(Document& document,
+                                         v1::EncodeStreamRequest& request) {
+  absl::AnyInvocable<void()> consumed =
+      [weak = std::weak_ptr<EncodeStreamReactor>(Shared())] {
+        if (auto self = weak.lock()) self->ReadNext();
+      };
+  switch (request.payload_case()) {
+    case v1::EncodeStreamRequest::kText:
+      document.Append(std::move(*request.mutable_text()), std::move(consumed));
+      return absl::OkStatus();
+    case v1::EncodeStreamRequest::kTokenIds: {
+      LH_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
+                          FromProto(request.token_ids(), service_.model));
+      document.AppendIds(std::move(ids), std::move(consumed));
+      return absl::OkStatus();
+    }
+    case v1::EncodeStreamRequest::kConfig:
+      return Invalid("CONFIG_REPEATED",
+                     "only the first message of a stream may be config");
+    case v1::EncodeStreamRequest::PAYLOAD_NOT_SET:
+      break;
+  }
+  return Invalid("CONTENT_MISSING", "set text or token_ids");
+}
+
+void EncodeStreamReactor::OnEnd() {
+  if (std::shared_ptr<Document> document = document_.Get()) {
+    document->Finish();
+  } else {
+    Abort(Invalid("CONFIG_EXPECTED",
+                  "the stream ended without a message; send config first, "
+                  "then the document"));
+  }
+}
+
+void EncodeStreamReactor::OnAbort(const absl::Status& why) {
+  document_.Cancel(why);
+}
+
+void EncodeStreamReactor::OnRoom() {
+  if (std::shared_ptr<Document> document = document_.Get()) {
+    document->ResumeOutput();
+  }
+}
+
+void EncodeStreamReactor::OnFinished() { document_.Release(); }
+
+}  // namespace longhand

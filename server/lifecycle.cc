@@ -1,0 +1,183 @@
+#include "server/lifecycle.h"
+
+#include <grpcpp/grpcpp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/cpu_budget.h"
+#include "core/base/error.h"
+#include "core/base/memory_budget.h"
+#include "core/base/status_macros.h"
+#include "core/engine/encoder.h"
+#include "core/model/model.h"
+#include "server/grpc_status.h"
+#include "server/listen_address.h"
+#include "server/logging.h"
+#include "server/served_model.h"
+#include "server/server.h"
+
+namespace longhand {
+namespace {
+
+constexpr absl::Duration kDrainGrace = absl::Seconds(5);
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+// Threads inherit the mask, so only sigwait sees these signals.
+void BlockStopSignals() {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// Ends the process at the next stop signal or after `limit`.
+void StartWatchdog(absl::Duration limit) {
+  std::thread([limit] {
+    const sigset_t signals = StopSignals();
+    const timespec wait = absl::ToTimespec(limit);
+    const int number = sigtimedwait(&signals, nullptr, &wait);
+    Log(LogLevel::kError, "stopping before the drain is complete",
+        {{"cause", number > 0 ? "second signal" : "drain took too long"}});
+    _exit(kExitNotDrained);
+  }).detach();
+}
+
+void ForbidCoreDumps() {
+  const rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
+    Log(LogLevel::kWarning, "core dumps cannot be switched off");
+  }
+}
+
+// Readers see no file or all of it.
+absl::Status WritePortFile(const std::string& path, int port) {
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  {
+    std::ofstream file(temporary);
+    file << port << "\n";
+    file.close();
+    if (file.good() && std::rename(temporary.c_str(), path.c_str()) == 0) {
+      return absl::OkStatus();
+    }
+  }
+  std::remove(temporary.c_str());
+  return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                   absl::StrCat("cannot write --port-file ", path,
+                                "; its directory must exist and be writable"));
+}
+
+void LogModel(const ServedModel& model, const EncoderOptions& options) {
+  const ModelInfo& info = model.info;
+  Log(LogLevel::kInfo, "model loaded",
+      {{"name", info.name},
+       {"family", model.config.family},
+       {"layers", model.config.num_layers},
+       {"heads", model.config.num_heads},
+       {"hidden_size", model.config.hidden_size},
+       {"weight_bytes", info.weight_bytes},
+       {"precision_requested", info.requested_precision},
+       {"precision_stored", info.stored_precision},
+       {"precision_effective", info.effective_precision},
+       {"onednn", info.onednn_version},
+       {"isa", info.isa},
+       {"tokenizer", model.tokenizer != nullptr},
+       {"fingerprint", info.fingerprint}});
+  if (!info.ignored_tensors.empty()) {
+    Log(LogLevel::kWarning, "the model's file holds tensors that are not used",
+        {{"count", info.ignored_tensors.size()},
+         {"first", info.ignored_tensors.front()}});
+  }
+  Log(LogLevel::kInfo, "encoder started",
+      {{"workers", options.workers},
+       {"cpu", DetectCpuBudget().explanation},
+       {"memory", DetectMemoryBudget().explanation},
+       {"max_concurrent_documents", options.max_concurrent_documents},
+       {"max_document_bytes", options.max_document_bytes},
+       {"max_working_bytes", options.max_working_bytes},
+       {"max_batch_chunks", options.max_batch_chunks},
+       {"mechanism", model.default_options.mechanism},
+       {"chunk_tokens", model.default_options.chunk_tokens.value_or(0)}});
+}
+
+void LogListening(const ServerConfig& config, const Server& server) {
+  Log(LogLevel::kInfo, "listening",
+      {{"address", config.listen},
+       {"port", server.port()},
+       {"tls", config.tls.enabled()},
+       {"client_certificates", !config.tls.client_ca_file.empty()},
+       {"reflection", config.reflection},
+       {"metrics_address", config.metrics_listen},
+       {"metrics_port", server.metrics_port()},
+       {"max_message_bytes", config.max_message_bytes},
+       {"max_concurrent_streams", config.max_concurrent_streams},
+       {"grpc", grpc::Version()}});
+  if (!IsLocalAddress(config.listen) && config.tls.client_ca_file.empty()) {
+    Log(LogLevel::kWarning,
+        "anybody who reaches the port can reach gRPC's parser; prefer "
+        "--tls-client-ca or a maintained proxy");
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Server>> StartServer(
+    const ServerConfig& config) {
+  LH_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
+                      Model::Load(config.model));
+  LH_ASSIGN_OR_RETURN(std::unique_ptr<Encoder> encoder,
+                      Encoder::Create(std::move(model), config.encoder));
+  LH_ASSIGN_OR_RETURN(ServedModel served, DescribeModel(*encoder));
+  LogModel(served, encoder->options());
+  LH_ASSIGN_OR_RETURN(
+      std::unique_ptr<Server> server,
+      Server::Start(config, std::move(served), std::move(encoder)));
+  LogListening(config, *server);
+  if (!config.port_file.empty()) {
+    LH_RETURN_IF_ERROR(WritePortFile(config.port_file, server->port()));
+  }
+  return server;
+}
+
+}  // namespace
+
+int RunServer(const ServerConfig& config) {
+  BlockStopSignals();
+  InitLogging(config.log);
+  Log(LogLevel::kInfo, "starting", {{"version", LONGHAND_VERSION}});
+  if (!config.allow_core_dumps) ForbidCoreDumps();
+  absl::StatusOr<std::unique_ptr<Server>> server = StartServer(config);
+  if (!server.ok()) {
+    Log(LogLevel::kError, "cannot start",
+        {{"reason", StatusReason(server.status())},
+         {"message", std::string(server.status().message())}});
+    return kExitStartFailed;
+  }
+  const sigset_t signals = StopSignals();
+  int number = 0;
+  sigwait(&signals, &number);
+  Log(LogLevel::kInfo, "draining", {{"signal", number}});
+  StartWatchdog(config.drain_delay + config.drain_timeout + kDrainGrace);
+  (*server)->Drain(config.drain_delay, config.drain_timeout);
+  server->reset();
+  Log(LogLevel::kInfo, "drained");
+  return kExitOk;
+}
+
+}  // namespace longhand

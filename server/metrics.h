@@ -1,0 +1,117 @@
+// Metrics: every Prometheus series of the server, registered once at start, so
+// that the set of series never depends on requests. Label values come from
+// closed sets. Thread-safe; recording takes no lock. Owned by the Server,
+// outlives everything that records.
+#ifndef LONGHAND_SERVER_METRICS_H_
+#define LONGHAND_SERVER_METRICS_H_
+
+#include <grpcpp/support/status_code_enum.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/engine/encode_types.h"
+#include "prometheus/counter.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+
+namespace longhand {
+
+// The series of one gRPC method.
+struct MethodMetrics {
+  prometheus::Counter& started;
+  std::array<prometheus::Counter*, 17> handled;  // by grpc::StatusCode
+  prometheus::Histogram& seconds;
+  prometheus::Counter& received;
+  prometheus::Counter& sent;
+};
+
+struct BuildLabels {
+  std::string version;
+  std::string onednn_version;
+  std::string isa;
+  std::string model;
+  std::string fingerprint;
+};
+
+class Metrics {
+ public:
+  explicit Metrics(const BuildLabels& build);
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // Records a document that was refused by Encoder::Open.
+  void RecordRefusal(const absl::Status& why);
+
+  // For an Exposer, and for tests.
+  const std::shared_ptr<prometheus::Registry>& registry() const {
+    return registry_;
+  }
+
+ private:
+  // First: the references below point into it.
+  const std::shared_ptr<prometheus::Registry> registry_;
+
+ public:
+  const MethodMetrics encode;
+  const MethodMetrics encode_stream;
+  const MethodMetrics encode_batch;
+  const MethodMetrics get_model;
+  const MethodMetrics tokenize;
+
+  prometheus::Histogram& request_tokens;
+  prometheus::Histogram& tokenize_seconds;
+  prometheus::Histogram& compute_seconds;
+  prometheus::Histogram& pool_seconds;
+  prometheus::Histogram& total_seconds;
+  prometheus::Histogram& queue_wait_seconds;
+  prometheus::Counter& encoded_tokens;
+  prometheus::Counter& wasted_cancelled_tokens;
+  prometheus::Counter& wasted_expired_tokens;
+  prometheus::Counter& wasted_failed_tokens;
+
+ private:
+  prometheus::Counter& rejected_overloaded_;
+  prometheus::Counter& rejected_shutting_down_;
+  prometheus::Counter& rejected_memory_;
+  prometheus::Counter& rejected_other_;
+};
+
+// Records one call. Received and Sent come from anywhere; Finished once.
+class CallRecorder {
+ public:
+  explicit CallRecorder(const MethodMetrics& metrics);
+
+  void Received() { metrics_.received.Increment(); }
+  void Sent() { metrics_.sent.Increment(); }
+  void Finished(grpc::StatusCode code);
+
+  absl::Duration elapsed() const;
+
+ private:
+  const MethodMetrics& metrics_;
+  const absl::Time start_;
+};
+
+// Records one document that was opened: feed it what its EncodeSink receives.
+class DocumentRecorder {
+ public:
+  explicit DocumentRecorder(Metrics& metrics) : metrics_(metrics) {}
+
+  void OnProgress(const EncodeProgress& progress);
+  void OnDone(const absl::StatusOr<EncodeSummary>& summary);
+
+ private:
+  Metrics& metrics_;
+  std::atomic<uint64_t> encoded_tokens_{0};
+};
+
+}  // namespace longhand
+
+#endif  // LONGHAND_SERVER_METRICS_H_

@@ -1,0 +1,74 @@
+// Server: an Encoder behind gRPC, with health, metrics and, if asked for,
+// reflection. Owns everything that it serves with. Start, Drain and destruction
+// come from one thread; the rest is thread-safe.
+#ifndef LONGHAND_SERVER_SERVER_H_
+#define LONGHAND_SERVER_SERVER_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/engine/encoder.h"
+#include "prometheus/exposer.h"
+#include "server/encoder_service.h"
+#include "server/health.h"
+#include "server/metrics.h"
+#include "server/model_service.h"
+#include "server/process_metrics.h"
+#include "server/served_model.h"
+#include "server/server_config.h"
+#include "server/service_context.h"
+
+namespace longhand {
+
+class Server {
+ public:
+  // Opens the ports and serves. Errors say what to do: UNAVAILABLE (reason
+  // LISTEN_FAILED), or what MakeServerCredentials reports. Nothing is open
+  // after an error.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServerConfig& config, ServedModel model,
+      std::unique_ptr<Encoder> encoder);
+
+  // Ends calls at once if Drain was not called.
+  ~Server();
+
+  // The bound gRPC port; -1 for a Unix socket.
+  int port() const { return port_; }
+  // 0 if metrics are off.
+  int metrics_port() const;
+  const Metrics& metrics() const { return *metrics_; }
+
+  // Says NOT_SERVING, keeps serving for `delay`, then refuses new calls and
+  // waits for the others; those that are open after `timeout` are cancelled.
+  // Blocks until all calls have ended.
+  void Drain(absl::Duration delay, absl::Duration timeout);
+
+ private:
+  Server(const ServerConfig& config, ServedModel model,
+         std::unique_ptr<Encoder> encoder);
+
+  absl::Status StartMetrics(const std::string& address);
+  absl::Status StartGrpc(const ServerConfig& config);
+
+  // In the order of dependence: calls record into metrics_ and use encoder_.
+  const ServedModel model_;
+  const std::unique_ptr<Metrics> metrics_;
+  const std::unique_ptr<Encoder> encoder_;
+  const ServiceContext context_;
+  EncoderService encoder_service_;
+  ModelService model_service_;
+  std::shared_ptr<ProcessMetrics> process_metrics_;
+  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<grpc::Server> grpc_server_;
+  std::unique_ptr<Health> health_;
+  int port_ = 0;
+};
+
+}  // namespace longhand
+
+#endif  // LONGHAND_SERVER_SERVER_H_

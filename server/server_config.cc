@@ -1,0 +1,394 @@
+#include "server/server_config.h"
+
+#include <google/protobuf/stubs/common.h>
+#include <grpcpp/grpcpp.h>
+
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "server/listen_address.h"
+
+namespace longhand {
+namespace {
+
+constexpr std::string_view kAbout =
+    R"(longhand-server: turns documents of any length into vectors over gRPC.
+
+It loads one model, listens on one address and serves longhand.v1.EncoderService
+and longhand.v1.ModelService, the standard health service, and Prometheus
+metrics on a port of their own. SIGTERM drains it.)";
+
+constexpr std::string_view kFooter =
+    R"(A value is taken from the command line, else from the --config file, else from
+the environment variable named beside the flag, else it is the default shown in
+brackets. Sizes are bytes or carry a suffix: KiB, MiB, GiB (1024), KB, MB, GB
+(1000). Times are seconds; fractions are fine.
+
+Exit codes: 0 drained or asked to print something, 1 could not start, 2 wrong
+flags or configuration, 3 stopped before the drain was complete.
+
+Examples:
+  longhand-server --model models/all-MiniLM-L6-v2
+  longhand-server --listen 0.0.0.0:50051 --tls-cert server.pem \
+      --tls-key server.key --tls-client-ca clients.pem
+  longhand-server --print-config > longhand.toml
+  longhand-server --config longhand.toml --workers 4)";
+
+std::string FormatSize(uint64_t bytes) {
+  if (bytes == 0) return "0";
+  for (auto [shift, unit] : {std::pair(30, "GiB"), {20, "MiB"}, {10, "KiB"}}) {
+    if (bytes % (uint64_t{1} << shift) == 0) {
+      return absl::StrCat(bytes >> shift, unit);
+    }
+  }
+  return absl::StrCat(bytes);
+}
+
+// Values in the units of the command line.
+struct Seconds {
+  double request = 0;
+  double stream = 0;
+  double stall = 0;
+  double drain_delay = 0;
+  double drain_timeout = 0;
+};
+
+struct Flags {
+  ServerConfig config;
+  Seconds seconds;
+  bool print_config = false;
+};
+
+// Adds flags to one group. Every flag --some-name also has the environment
+// variable LONGHAND_SOME_NAME.
+class Group {
+ public:
+  Group(CLI::App* app, std::string name) : app_(app), name_(std::move(name)) {}
+
+  template <typename T>
+  CLI::Option* Add(const std::string& flag, T* value, const std::string& help) {
+    return Finish(flag, app_->add_option(flag, *value, help));
+  }
+
+  template <typename T>
+  CLI::Option* AddWithDefault(const std::string& flag, T* value,
+                              const std::string& help) {
+    return Add(flag, value, help)->capture_default_str();
+  }
+
+  CLI::Option* AddSize(const std::string& flag, uint64_t* value, uint64_t min,
+                       uint64_t max, const std::string& help) {
+    return Add(flag, value, help)
+        ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+        ->check(CLI::Range(min, max, "SIZE"))
+        ->default_str(FormatSize(*value))
+        ->type_name("SIZE");
+  }
+
+  CLI::Option* AddSeconds(const std::string& flag, double* value, double min,
+                          const std::string& help) {
+    return AddWithDefault(flag, value, help)
+        ->check(CLI::Range(min, 30.0 * 24 * 3600))
+        ->type_name("SECONDS");
+  }
+
+  CLI::Option* AddInt(const std::string& flag, int* value, int min, int max,
+                      const std::string& help) {
+    return AddWithDefault(flag, value, help)
+        ->check(CLI::Range(min, max))
+        ->type_name("INT");
+  }
+
+  CLI::Option* AddBool(const std::string& flag, bool* value,
+                       const std::string& help) {
+    return Finish(flag, app_->add_flag(flag, *value, help));
+  }
+
+ private:
+  CLI::Option* Finish(const std::string& flag, CLI::Option* option) {
+    std::string env = absl::AsciiStrToUpper(flag.substr(2));
+    return option->group(name_)->envname(
+        absl::StrCat("LONGHAND_", absl::StrReplaceAll(env, {{"-", "_"}})));
+  }
+
+  CLI::App* app_;
+  std::string name_;
+};
+
+void AddModelFlags(CLI::App* app, ModelOptions* model) {
+  Group group(app, "Model");
+  group
+      .AddWithDefault("--model", &model->directory,
+                      "Directory with config.json, model.safetensors and "
+                      "tokenizer.json, as Hugging Face publishes them")
+      ->type_name("DIR");
+  group
+      .Add("--model-name", &model->name,
+           "Name that requests may give [last component of --model]")
+      ->type_name("NAME");
+  group
+      .AddWithDefault("--precision", &model->precision,
+                      "Precision of the computation")
+      ->type_name("NAME");
+  group.AddBool("--without-tokenizer", &model->without_tokenizer,
+                "Serve token ids only; do not read tokenizer.json");
+}
+
+void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
+  Group group(app, "Compute and its limits");
+  group.AddInt("--workers", &encoder->workers, 0, 1024,
+               "Threads that compute; 0: as many as the CPU affinity and the "
+               "cgroup's quota allow");
+  group.AddInt("--max-concurrent-documents", &encoder->max_concurrent_documents,
+               1, 1 << 20,
+               "Documents in work at one time; more are refused with "
+               "UNAVAILABLE");
+  group.AddSize("--max-document-bytes", &encoder->max_document_bytes, 1,
+                uint64_t{1} << 40,
+                "Text in one document; token ids count four bytes each");
+  group.AddSize("--max-working-bytes", &encoder->max_working_bytes, 0,
+                uint64_t{1} << 46,
+                "Chunk states and activations of one document; 0: a quarter "
+                "of the memory of the machine or the cgroup");
+  group.AddInt("--max-batch-chunks", &encoder->max_batch_chunks, 1, 4096,
+               "Chunks of one document that are computed together; fewer "
+               "react faster to a cancellation");
+}
+
+void AddDefaultFlags(CLI::App* app, EncodeOptions* defaults) {
+  Group group(app, "What a request leaves open");
+  group
+      .Add("--default-mechanism", &defaults->mechanism,
+           "Attention mechanism, such as bsbr")
+      ->type_name("NAME");
+  static const std::map<std::string, Visibility> kVisibilities = {
+      {"causal", Visibility::kCausal},
+      {"bidirectional", Visibility::kBidirectional}};
+  group
+      .Add("--default-visibility", &defaults->visibility,
+           "Chunks that a chunk retrieves from: causal (earlier ones) or "
+           "bidirectional (all others)")
+      ->transform(CLI::CheckedTransformer(kVisibilities).description(""))
+      ->type_name("NAME");
+  group
+      .Add("--default-gate", &defaults->gate,
+           "Share of the retrieved part in each attention output, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("FLOAT");
+  group
+      .Add("--default-chunk-tokens", &defaults->chunk_tokens,
+           "Tokens per chunk, special tokens included")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("INT");
+  group.Add("--default-chunker", &defaults->chunker, "Chunker, such as fixed")
+      ->type_name("NAME");
+  group
+      .Add("--default-pooling", &defaults->pooling,
+           "Pooling: mean, cls or max [the model's own]")
+      ->type_name("NAME");
+}
+
+void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
+  Group group(app, "Network");
+  group
+      .AddWithDefault("--listen", &config->listen,
+                      "Address for gRPC; port 0 picks a free one; "
+                      "unix:PATH listens on a Unix socket")
+      ->type_name("HOST:PORT");
+  group
+      .Add("--tls-cert", &config->tls.cert_file,
+           "Certificate chain of the server, PEM")
+      ->type_name("FILE");
+  group.Add("--tls-key", &config->tls.key_file, "Its private key, PEM")
+      ->type_name("FILE");
+  group
+      .Add("--tls-client-ca", &config->tls.client_ca_file,
+           "Require client certificates issued by this CA, PEM")
+      ->type_name("FILE");
+  group.AddBool("--insecure-allow-remote-plaintext",
+                &config->insecure_allow_remote_plaintext,
+                "Allow a --listen address that other machines reach, without "
+                "TLS");
+  group.AddSize("--max-message-bytes", &config->max_message_bytes,
+                uint64_t{64} << 10, uint64_t{1} << 30,
+                "One gRPC message, in either direction");
+  group.AddInt("--max-concurrent-streams", &config->max_concurrent_streams, 1,
+               100000, "Calls in progress on one connection");
+  group.AddSize("--grpc-memory-bytes", &config->grpc_memory_bytes,
+                uint64_t{16} << 20, uint64_t{1} << 42,
+                "Memory of gRPC's transport buffers, all connections together");
+  group.AddBool("--reflection", &config->reflection,
+                "Serve gRPC reflection, which lists the methods to anybody "
+                "who can connect");
+  group
+      .Add("--port-file", &config->port_file,
+           "Write the bound gRPC port to this file once the server is ready")
+      ->type_name("FILE");
+}
+
+void AddTimeFlags(CLI::App* app, Seconds* seconds) {
+  Group group(app, "Time limits");
+  group.AddSeconds("--max-request-seconds", &seconds->request, 0.001,
+                   "Unary calls; shorter client deadlines are kept");
+  group.AddSeconds("--max-stream-seconds", &seconds->stream, 0.001,
+                   "EncodeStream and EncodeBatch, from first to last message");
+  group.AddSeconds("--stall-timeout-seconds", &seconds->stall, 0.01,
+                   "End a stream whose client neither sends nor reads for so "
+                   "long");
+  group.AddSeconds("--drain-delay-seconds", &seconds->drain_delay, 0,
+                   "After SIGTERM: keep accepting calls for so long while "
+                   "health says NOT_SERVING");
+  group.AddSeconds("--drain-timeout-seconds", &seconds->drain_timeout, 0,
+                   "After that: time for the calls in progress before they "
+                   "are cancelled");
+}
+
+void AddObservabilityFlags(CLI::App* app, ServerConfig* config) {
+  Group group(app, "Observability");
+  group
+      .AddWithDefault("--metrics-listen", &config->metrics_listen,
+                      "Address for Prometheus metrics at /metrics; empty: off")
+      ->type_name("HOST:PORT");
+  static const std::map<std::string, LogLevel> kLevels = {
+      {"debug", LogLevel::kDebug},
+      {"info", LogLevel::kInfo},
+      {"warning", LogLevel::kWarning},
+      {"error", LogLevel::kError}};
+  static const std::map<std::string, LogFormat> kFormats = {
+      {"text", LogFormat::kText}, {"json", LogFormat::kJson}};
+  group
+      .Add("--log-level", &config->log.level,
+           "Least important lines to log: debug (a line per call), info, "
+           "warning, error")
+      ->transform(CLI::CheckedTransformer(kLevels).description(""))
+      ->default_str("info")
+      ->type_name("NAME");
+  group
+      .Add("--log-format", &config->log.format,
+           "Lines as text or as json, on standard error")
+      ->transform(CLI::CheckedTransformer(kFormats).description(""))
+      ->default_str("text")
+      ->type_name("NAME");
+  group.AddBool("--allow-core-dumps", &config->allow_core_dumps,
+                "Allow core dumps and debuggers; both see document text");
+}
+
+std::string Version() {
+  return absl::StrCat(
+      "longhand-server ", LONGHAND_VERSION, " (gRPC ", grpc::Version(),
+      ", protobuf ",
+      google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION), ")");
+}
+
+absl::Status Invalid(std::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
+                   message);
+}
+
+absl::Status Validate(const ServerConfig& config) {
+  LH_RETURN_IF_ERROR(CheckListenAddress(config.listen));
+  if (!config.metrics_listen.empty()) {
+    LH_RETURN_IF_ERROR(CheckListenAddress(config.metrics_listen));
+  }
+  if (config.tls.cert_file.empty() != config.tls.key_file.empty()) {
+    return Invalid("--tls-cert and --tls-key go together; give both");
+  }
+  if (!config.tls.client_ca_file.empty() && !config.tls.enabled()) {
+    return Invalid("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  if (!IsLocalAddress(config.listen) && !config.tls.enabled() &&
+      !config.insecure_allow_remote_plaintext) {
+    return Invalid(absl::StrCat(
+        "refusing to listen on ", config.listen, " without TLS: this is gRPC ",
+        grpc::Version(),
+        ", and releases before 1.60 let anybody who can connect stop the "
+        "process (CVE-2023-1428, CVE-2023-33953, CVE-2023-44487); your "
+        "distribution may not have patched them. Listen on 127.0.0.1 behind a "
+        "maintained HTTP/2 proxy, or give --tls-cert, --tls-key and "
+        "--tls-client-ca. If the network is closed to strangers, "
+        "--insecure-allow-remote-plaintext overrides this"));
+  }
+  return absl::OkStatus();
+}
+
+void ApplySeconds(const Seconds& seconds, ServerConfig* config) {
+  config->max_request = absl::Seconds(seconds.request);
+  config->max_stream = absl::Seconds(seconds.stream);
+  config->stall_timeout = absl::Seconds(seconds.stall);
+  config->drain_delay = absl::Seconds(seconds.drain_delay);
+  config->drain_timeout = absl::Seconds(seconds.drain_timeout);
+}
+
+Flags DefaultFlags() {
+  Flags flags;
+  const ServerConfig& config = flags.config;
+  flags.config.model.directory = "models/all-MiniLM-L6-v2";
+  flags.seconds = {
+      .request = absl::ToDoubleSeconds(config.max_request),
+      .stream = absl::ToDoubleSeconds(config.max_stream),
+      .stall = absl::ToDoubleSeconds(config.stall_timeout),
+      .drain_delay = absl::ToDoubleSeconds(config.drain_delay),
+      .drain_timeout = absl::ToDoubleSeconds(config.drain_timeout)};
+  return flags;
+}
+
+void AddAllFlags(CLI::App* app, Flags* flags) {
+  app->option_defaults()->always_capture_default(false);
+  app->get_formatter()->column_width(40);
+  app->set_help_flag("-h,--help", "Print this and exit")->group("Help");
+  app->set_version_flag("--version", Version(), "Print versions and exit")
+      ->group("Help");
+  app->set_config("--config", "", "Read values from this TOML or INI file")
+      ->type_name("FILE")
+      ->group("Help");
+  app->add_flag("--print-config", flags->print_config,
+                "Print what is in effect, as a --config file, and exit")
+      ->configurable(false)
+      ->group("Help");
+  AddModelFlags(app, &flags->config.model);
+  AddComputeFlags(app, &flags->config.encoder);
+  AddDefaultFlags(app, &flags->config.encoder.defaults);
+  AddNetworkFlags(app, &flags->config);
+  AddTimeFlags(app, &flags->seconds);
+  AddObservabilityFlags(app, &flags->config);
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(int argc,
+                                             const char* const* argv) {
+  Flags flags = DefaultFlags();
+  CLI::App app(std::string(kAbout), "longhand-server");
+  app.footer(std::string(kFooter));
+  AddAllFlags(&app, &flags);
+  CommandLine result;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    result.exit_text = app.help();
+    return result;
+  } catch (const CLI::CallForVersion&) {
+    result.exit_text = absl::StrCat(Version(), "\n");
+    return result;
+  } catch (const CLI::Error& error) {
+    return Invalid(error.what());
+  }
+  if (flags.print_config) {
+    result.exit_text = app.config_to_str(/*default_also=*/true,
+                                         /*write_description=*/true);
+    return result;
+  }
+  ApplySeconds(flags.seconds, &flags.config);
+  LH_RETURN_IF_ERROR(Validate(flags.config));
+  result.config = std::move(flags.config);
+  return result;
+}
+
+}  // namespace longhand

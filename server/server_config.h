@@ -1,0 +1,71 @@
+// ServerConfig: everything that an operator can set, as read from the command
+// line, LONGHAND_* environment variables and a configuration file. Nothing else
+// in the server reads flags or the environment. Plain values.
+#ifndef LONGHAND_SERVER_SERVER_CONFIG_H_
+#define LONGHAND_SERVER_SERVER_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/engine/encoder.h"
+#include "core/model/model.h"
+#include "server/logging.h"
+
+namespace longhand {
+
+struct TlsConfig {
+  std::string cert_file;       // PEM, the chain
+  std::string key_file;        // PEM
+  std::string client_ca_file;  // PEM; clients must then show a certificate
+
+  bool enabled() const { return !cert_file.empty(); }
+};
+
+struct ServerConfig {
+  ModelOptions model;
+  EncoderOptions encoder;
+
+  std::string listen = "127.0.0.1:50051";
+  bool insecure_allow_remote_plaintext = false;
+  TlsConfig tls;
+  bool reflection = false;
+  std::string port_file;
+
+  // Bytes of one gRPC message, in either direction.
+  uint64_t max_message_bytes = uint64_t{4} << 20;
+  // Per connection.
+  int max_concurrent_streams = 64;
+  // What gRPC's transports may hold altogether.
+  uint64_t grpc_memory_bytes = uint64_t{512} << 20;
+
+  absl::Duration max_request = absl::Minutes(10);  // unary calls
+  absl::Duration max_stream = absl::Hours(1);
+  // A stream ends when the client neither sends nor reads for so long.
+  absl::Duration stall_timeout = absl::Minutes(5);
+  absl::Duration drain_delay = absl::ZeroDuration();
+  absl::Duration drain_timeout = absl::Seconds(20);
+
+  std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics
+  LogOptions log;
+  bool allow_core_dumps = false;
+};
+
+// What the command line asks for: to run with `config`, or, if `exit_text` is
+// set, to print it and exit with 0 (--help, --version, --print-config).
+struct CommandLine {
+  ServerConfig config;
+  std::optional<std::string> exit_text;
+};
+
+// Reads flags, environment and the file that --config names; the first of these
+// that sets a value wins in the order command line, file, environment.
+// INVALID_ARGUMENT (reason CONFIG_INVALID) for values that are malformed, out
+// of range or contradict each other.
+absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
+
+}  // namespace longhand
+
+#endif  // LONGHAND_SERVER_SERVER_CONFIG_H_

@@ -1,0 +1,37 @@
+// ServiceContext: what all services and reactors share. Owned by the Server;
+// outlives every call. Its members are thread-safe.
+#ifndef LONGHAND_SERVER_SERVICE_CONTEXT_H_
+#define LONGHAND_SERVER_SERVICE_CONTEXT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "core/engine/encoder.h"
+#include "server/metrics.h"
+#include "server/served_model.h"
+
+namespace longhand {
+
+struct RequestLimits {
+  uint64_t max_message_bytes = uint64_t{4} << 20;
+  absl::Duration max_request = absl::Minutes(10);
+  absl::Duration max_stream = absl::Hours(1);
+  absl::Duration stall_timeout = absl::Minutes(5);
+  // Results that wait for a client to read them.
+  size_t max_queued_bytes = size_t{4} << 20;
+  size_t max_queued_messages = 64;
+  // Documents of one EncodeBatch stream that are in work at one time.
+  int max_batch_documents = 16;
+};
+
+struct ServiceContext {
+  Encoder& encoder;
+  const ServedModel& model;
+  Metrics& metrics;
+  RequestLimits limits;
+};
+
+}  // namespace longhand
+
+#endif  // LONGHAND_SERVER_SERVICE_CONTEXT_H_

@@ -1,0 +1,377 @@
+// StreamReactor: the base of bidirectional streams. It keeps the rules of
+// gRPC's callback API in one place: one read and one write in flight, nothing
+// after Finish, always a Finish. Derived classes see messages one at a time and
+// say when they want the next; they send from any thread into a bounded queue.
+// A stream owns itself until gRPC is done with it; whoever still holds a
+// reference may call it safely later. Thread-safe.
+//
+// All gRPC operations are started by Pump, by one thread at a time and without
+// the lock: state is changed under the lock, then whichever thread pumps acts
+// on it. So Finish cannot overtake an operation that is being started, and no
+// reaction can meet its own lock.
+#ifndef LONGHAND_SERVER_STREAM_REACTOR_H_
+#define LONGHAND_SERVER_STREAM_REACTOR_H_
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/error.h"
+#include "server/call.h"
+#include "server/grpc_status.h"
+#include "server/metrics.h"
+#include "server/service_context.h"
+
+namespace longhand {
+
+template <typename Request, typename Response>
+class StreamReactor
+    : public grpc::ServerBidiReactor<Request, Response>,
+      public std::enable_shared_from_this<StreamReactor<Request, Response>> {
+ public:
+  void OnReadDone(bool ok) final;
+  void OnWriteDone(bool ok) final;
+  void OnCancel() final { Abort(CancelReason(deadline_)); }
+  void OnDone() final;
+
+  // Starts reading. Call once, right after construction.
+  void Start();
+
+ protected:
+  // `context` is gRPC's, valid until OnDone.
+  StreamReactor(std::string_view method, grpc::CallbackServerContext* context,
+                const RequestLimits& limits, const MethodMetrics& metrics)
+      : method_(method),
+        context_(context),
+        limits_(limits),
+        recorder_(metrics),
+        deadline_(CallDeadline(*context, limits.max_stream)),
+        last_activity_(absl::Now()) {}
+
+  // A message, which the implementation may take apart. Not called again
+  // before this has returned and ReadNext has been called.
+  virtual void OnMessage(Request& request) = 0;
+  // The client has sent everything.
+  virtual void OnEnd() = 0;
+  // The stream ends early; stop the work for it. May come more than once and
+  // beside OnMessage.
+  virtual void OnAbort(const absl::Status& why) = 0;
+  // The queue has room again after HasRoom said no.
+  virtual void OnRoom() = 0;
+  // gRPC is done with the stream: drop references to the work.
+  virtual void OnFinished() = 0;
+
+  // Asks for the next message. OnMessage or OnEnd follows.
+  void ReadNext() ABSL_LOCKS_EXCLUDED(mu_);
+  // Queues a message. Dropped if the stream is closed.
+  void Send(Response response) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether there is room in the queue. If not, OnRoom follows.
+  bool HasRoom() ABSL_LOCKS_EXCLUDED(mu_);
+  // Ends the stream: if OK after what is queued, else at once. The first error
+  // wins.
+  void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // Close, and OnAbort.
+  void Abort(const absl::Status& why);
+
+  absl::Time deadline() const { return deadline_; }
+
+ private:
+  enum class Action { kNone, kRead, kWrite, kCancel, kFinish };
+  struct Queued {
+    Response response;
+    size_t bytes;
+  };
+
+  bool FullLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return queued_bytes_ >= limits_.max_queued_bytes ||
+           queue_.size() >= limits_.max_queued_messages;
+  }
+  // Half empty, so that a document does not wake for every message.
+  bool RoomyLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return queued_bytes_ <= limits_.max_queued_bytes / 2 &&
+           queue_.size() <= limits_.max_queued_messages / 2;
+  }
+
+  void Pump() ABSL_LOCKS_EXCLUDED(mu_);
+  Action NextAction() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Action action) ABSL_LOCKS_EXCLUDED(mu_);
+  void FinishCall() ABSL_LOCKS_EXCLUDED(mu_);
+  void ArmTimer() ABSL_LOCKS_EXCLUDED(mu_);
+  void OnTimer();
+
+  const std::string_view method_;
+  grpc::CallbackServerContext* const context_;
+  const RequestLimits limits_;
+  CallRecorder recorder_;
+  const absl::Time deadline_;
+  std::shared_ptr<StreamReactor> self_;  // set by Start, cleared in OnDone
+
+  // Each is gRPC's while its operation is in flight, else the pump's or
+  // OnReadDone's.
+  Request reading_;
+  Queued writing_ = {};
+
+  absl::Mutex mu_;
+  bool pumping_ ABSL_GUARDED_BY(mu_) = false;
+  bool read_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  bool read_in_flight_ ABSL_GUARDED_BY(mu_) = false;
+  bool handling_ ABSL_GUARDED_BY(mu_) = false;  // in OnMessage or OnEnd
+  bool write_in_flight_ ABSL_GUARDED_BY(mu_) = false;
+  bool room_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  bool cancel_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  size_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // the one in flight included
+  absl::Time last_activity_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mu_);
+};
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Start() {
+  self_ = this->shared_from_this();
+  ArmTimer();
+  ReadNext();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::OnReadDone(bool ok) {
+  Request request;
+  {
+    absl::MutexLock lock(&mu_);
+    read_in_flight_ = false;
+    last_activity_ = absl::Now();
+    if (closing_) return;
+    handling_ = true;
+    std::swap(request, reading_);
+  }
+  if (ok) {
+    recorder_.Received();
+    OnMessage(request);
+  } else if (context_->IsCancelled()) {
+    // Not the end of the document. OnCancel closes the stream.
+  } else {
+    OnEnd();
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    handling_ = false;
+  }
+  Pump();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::OnWriteDone(bool ok) {
+  bool room = false;
+  {
+    absl::MutexLock lock(&mu_);
+    write_in_flight_ = false;
+    queued_bytes_ -= writing_.bytes;
+    writing_ = {};
+    last_activity_ = absl::Now();
+    if (room_wanted_ && RoomyLocked()) {
+      room_wanted_ = false;
+      room = true;
+    }
+  }
+  if (ok) {
+    recorder_.Sent();
+  } else {
+    Abort(CancelReason(deadline_));
+  }
+  Pump();
+  if (room) OnRoom();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::OnDone() {
+  std::shared_ptr<StreamReactor> self = std::move(self_);
+  std::unique_ptr<grpc::Alarm> alarm;
+  {
+    absl::MutexLock lock(&mu_);
+    alarm = std::move(alarm_);
+  }
+  OnFinished();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::ReadNext() {
+  {
+    absl::MutexLock lock(&mu_);
+    read_wanted_ = true;
+  }
+  Pump();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Send(Response response) {
+  const size_t bytes = response.ByteSizeLong();
+  {
+    absl::MutexLock lock(&mu_);
+    if (closing_) return;
+    queued_bytes_ += bytes;
+    queue_.push_back({std::move(response), bytes});
+    last_activity_ = absl::Now();
+  }
+  Pump();
+}
+
+template <typename Request, typename Response>
+bool StreamReactor<Request, Response>::HasRoom() {
+  absl::MutexLock lock(&mu_);
+  if (closing_ || !FullLocked()) return true;
+  room_wanted_ = true;
+  return false;
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Close(const absl::Status& status) {
+  std::deque<Queued> dropped;
+  {
+    absl::MutexLock lock(&mu_);
+    // An error counts even while an OK close waits for its queue.
+    if (finished_ || (closing_ && (status.ok() || !status_.ok()))) return;
+    closing_ = true;
+    status_ = status;
+    if (!status.ok()) {
+      dropped.swap(queue_);
+      queued_bytes_ = write_in_flight_ ? writing_.bytes : 0;
+    }
+  }
+  Pump();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Abort(const absl::Status& why) {
+  Close(why);
+  OnAbort(why);
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Pump() {
+  // Finish may lead to OnDone on another thread.
+  std::shared_ptr<StreamReactor> self = this->shared_from_this();
+  mu_.Lock();
+  if (!pumping_) {
+    pumping_ = true;
+    for (Action action; (action = NextAction()) != Action::kNone;) {
+      mu_.Unlock();
+      Perform(action);
+      mu_.Lock();
+    }
+    pumping_ = false;
+  }
+  mu_.Unlock();
+}
+
+template <typename Request, typename Response>
+typename StreamReactor<Request, Response>::Action
+StreamReactor<Request, Response>::NextAction() {
+  if (finished_) return Action::kNone;
+  if (cancel_wanted_) {
+    cancel_wanted_ = false;
+    return Action::kCancel;
+  }
+  if (!write_in_flight_ && !queue_.empty()) {
+    writing_ = std::move(queue_.front());
+    queue_.pop_front();
+    write_in_flight_ = true;
+    return Action::kWrite;
+  }
+  if (closing_) {
+    if (write_in_flight_) return Action::kNone;
+    finished_ = true;
+    return Action::kFinish;
+  }
+  if (read_wanted_ && !read_in_flight_ && !handling_) {
+    read_wanted_ = false;
+    read_in_flight_ = true;
+    return Action::kRead;
+  }
+  return Action::kNone;
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::Perform(Action action) {
+  switch (action) {
+    case Action::kNone:
+      return;
+    case Action::kRead:
+      return this->StartRead(&reading_);
+    case Action::kWrite:
+      return this->StartWrite(&writing_.response);
+    case Action::kCancel:
+      return context_->TryCancel();
+    case Action::kFinish:
+      return FinishCall();
+  }
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::FinishCall() {
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mu_);
+    status = status_;
+  }
+  AddRetryTrailer(status, context_);
+  recorder_.Finished(static_cast<grpc::StatusCode>(status.code()));
+  LogCall(method_, status, recorder_.elapsed());
+  this->Finish(ToGrpcStatus(status));
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::ArmTimer() {
+  std::weak_ptr<StreamReactor> weak = this->weak_from_this();
+  const absl::Duration step = std::clamp(
+      limits_.stall_timeout / 4, absl::Milliseconds(10), absl::Seconds(5));
+  const absl::Time now = absl::Now();
+  const absl::Time next =
+      now < deadline_ ? std::min(deadline_, now + step) : now + step;
+  // An alarm cannot be set again from its own callback.
+  auto alarm = std::make_unique<grpc::Alarm>();
+  absl::MutexLock lock(&mu_);
+  if (finished_) return;
+  alarm->Set(absl::ToChronoTime(next), [weak](bool fired) {
+    if (!fired) return;
+    if (std::shared_ptr<StreamReactor> self = weak.lock()) self->OnTimer();
+  });
+  std::swap(alarm, alarm_);
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::OnTimer() {
+  absl::Status why;
+  {
+    absl::MutexLock lock(&mu_);
+    const absl::Time now = absl::Now();
+    if (closing_ && !status_.ok()) {
+      // The status cannot pass a message that the client does not read.
+      cancel_wanted_ = write_in_flight_;
+    } else if (now >= deadline_) {
+      why = CancelReason(deadline_);
+    } else if ((read_in_flight_ || write_in_flight_) &&
+               now - last_activity_ >= limits_.stall_timeout) {
+      why = MakeError(absl::StatusCode::kDeadlineExceeded, "CLIENT_STALLED",
+                      "the client neither sent nor read for too long");
+    }
+  }
+  if (!why.ok()) Abort(why);
+  Pump();
+  ArmTimer();
+}
+
+}  // namespace longhand
+
+#endif  // LONGHAND_SERVER_STREAM_REACTOR_H_

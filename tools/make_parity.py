@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Makes a small random model and the hidden states it must give.
+
+Writes a model folder as transformers' save_pretrained does (config.json,
+model.safetensors) and cases.safetensors beside it, in the layout of
+tests/testdata/parity: for every length in --lengths one case N with
+
+  caseN.input_ids          [rows, length] int32
+  caseN.attention_mask     [rows, length] int32, 1 = token, 0 = masked
+  caseN.last_hidden_state  [rows, length, hidden] float32
+
+The rows of a case are, in this order (a length of 1 has the first two only):
+
+  full   nothing masked
+  pads   nothing masked, some ids are the padding id (RoBERTa counts positions
+         over the ids, so they shift; the mask plays no part in it)
+  right  padding ids at the end, masked
+  left   padding ids at the start, masked
+  holes  random places masked, their ids kept
+
+Hidden states are computed by transformers in float64 and stored as float32.
+The script prints how far the same model is from them in float32, which is the
+noise that a float32 implementation may show too. The same arguments give the
+same files.
+
+Set up: pip install -r tools/requirements-golden.txt
+Example: tools/make_parity.py --family bert --out build/parity/bert --hidden 96
+"""
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+HEADS = {
+    "bert": {"none": "BertModel", "mlm": "BertForMaskedLM",
+             "pretraining": "BertForPreTraining"},
+    "roberta": {"none": "RobertaModel", "mlm": "RobertaForMaskedLM"},
+    "distilbert": {"none": "DistilBertModel", "mlm": "DistilBertForMaskedLM"},
+}
+
+
+def make_config(args):
+    """The family's transformers config with the sizes of `args`."""
+    if args.family == "distilbert":
+        return transformers.DistilBertConfig(
+            vocab_size=args.vocab, dim=args.hidden, n_heads=args.heads,
+            n_layers=args.layers, hidden_dim=args.intermediate,
+            max_position_embeddings=args.max_positions, activation=args.act)
+    make = {"bert": transformers.BertConfig,
+            "roberta": transformers.RobertaConfig}[args.family]
+    return make(
+        vocab_size=args.vocab, hidden_size=args.hidden,
+        num_attention_heads=args.heads, num_hidden_layers=args.layers,
+        intermediate_size=args.intermediate,
+        max_position_embeddings=args.max_positions, hidden_act=args.act,
+        type_vocab_size=args.type_vocab, layer_norm_eps=args.layer_norm_eps)
+
+
+def widen(model, attention_gain, generator):
+    """Redraws every parameter, rows of padding ids included.
+
+    Linear weights keep the scale of their input; queries and keys get
+    `attention_gain` times that, so that attention has clear favourites.
+    """
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if "layernorm" in name.lower().replace("_", ""):
+            value = noise * 0.1 + (1.0 if name.endswith("weight") else 0.0)
+        elif parameter.dim() == 1:
+            value = noise * 0.1
+        elif "embeddings" in name:
+            value = noise * 0.5
+        else:
+            parts = set(name.split("."))
+            sharp = parts & {"query", "key", "q_lin", "k_lin"}
+            gain = attention_gain if sharp else 1.0
+            value = noise * gain / parameter.shape[1] ** 0.5
+        parameter.data.copy_(value)
+
+
+def make_rows(length, vocab, pad, generator):
+    """Ids and mask [rows, length] of one case; see the file's docstring."""
+    def random(*shape):
+        return torch.rand(*shape, generator=generator)
+
+    rows = 5 if length > 1 else 2
+    # Ids 0 to 3 are left to special tokens, the padding id among them.
+    ids = torch.randint(4, vocab, (rows, length), generator=generator)
+    mask = torch.ones(rows, length, dtype=torch.long)
+    pads = random(length) < 0.2
+    pads[length // 2] = True
+    ids[1, pads] = pad
+    if length > 1:
+        padding = max(1, length // 5)
+        ids[2, -padding:], mask[2, -padding:] = pad, 0
+        ids[3, :padding], mask[3, :padding] = pad, 0
+        holes = random(length) < 0.3
+        holes[length // 2], holes[0] = True, False
+        mask[4, holes] = 0
+    return ids, mask
+
+
+def make_cases(encoder, lengths, generator):
+    """All cases as a dictionary of tensors, and prints float32's noise."""
+    config, cases, double = encoder.config, {}, encoder.double()
+    for number, length in enumerate(lengths):
+        ids, mask = make_rows(length, config.vocab_size, config.pad_token_id,
+                              generator)
+        with torch.inference_mode():
+            exact = double(input_ids=ids, attention_mask=mask,
+                           output_attentions=True)
+        cases[f"case{number}.input_ids"] = ids.int()
+        cases[f"case{number}.attention_mask"] = mask.int()
+        cases[f"case{number}.last_hidden_state"] = (
+            exact.last_hidden_state.float())
+        top = torch.stack(exact.attentions)[:, 0].amax(-1).mean()
+        print(f"case{number}: {tuple(ids.shape)}, mean largest attention "
+              f"weight {top:.3f} (uniform: {1 / length:.3f})")
+    single = encoder.float()
+    worst = 0.0
+    for number in range(len(lengths)):
+        with torch.inference_mode():
+            rough = single(input_ids=cases[f"case{number}.input_ids"].long(),
+                           attention_mask=cases[f"case{number}.attention_mask"])
+        want = cases[f"case{number}.last_hidden_state"]
+        worst = max(worst, float((rough.last_hidden_state - want).abs().max()))
+    print(f"float32 differs from float64 by at most {worst:.2e}")
+    return cases
+
+
+def add_position_ids(path, name, max_positions):
+    """Adds the int64 buffer that older checkpoints carry."""
+    tensors = load_file(path)
+    tensors[name] = torch.arange(max_positions)[None]
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", required=True, choices=sorted(HEADS))
+    parser.add_argument("--out", required=True, type=pathlib.Path,
+                        help="folder to write; made if missing")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--intermediate", type=int, default=128)
+    parser.add_argument("--vocab", type=int, default=300)
+    parser.add_argument("--max-positions", type=int, default=256,
+                        help="rows of the position table; RoBERTa uses two "
+                        "more than tokens")
+    parser.add_argument("--type-vocab", type=int, default=2,
+                        help="token types (not for distilbert)")
+    parser.add_argument("--layer-norm-eps", type=float, default=1e-12,
+                        help="not for distilbert, which has 1e-12")
+    parser.add_argument("--act", default="gelu",
+                        help="activation: gelu, gelu_new, relu, ...")
+    parser.add_argument("--head", default="none",
+                        choices=["none", "mlm", "pretraining"],
+                        help="save with this head: tensor names get the "
+                        "family's prefix and head tensors come along")
+    parser.add_argument("--position-ids", action="store_true",
+                        help="store embeddings.position_ids (int64) too")
+    parser.add_argument("--dtype", default="float32",
+                        choices=["float32", "float16", "bfloat16"],
+                        help="of the stored weights")
+    parser.add_argument("--attention-gain", type=float, default=1.5)
+    parser.add_argument("--lengths", default="1,2,33,130",
+                        help="tokens of each case")
+    args = parser.parse_args()
+    if args.head not in HEADS[args.family]:
+        parser.error(f"{args.family} has no head {args.head}")
+    return args
+
+
+def main():
+    args = parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    generator = torch.Generator().manual_seed(args.seed)
+    config = make_config(args)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, HEADS[args.family][args.head])(config).eval()
+    widen(model, args.attention_gain, generator)
+    # The stored weights are the model: round before computing with them.
+    model.to(getattr(torch, args.dtype))
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(args.out)
+    if args.position_ids:
+        prefix = "" if args.head == "none" else model.base_model_prefix + "."
+        add_position_ids(args.out / "model.safetensors",
+                         prefix + "embeddings.position_ids",
+                         args.max_positions)
+    lengths = [int(length) for length in args.lengths.split(",")]
+    save_file(make_cases(model.base_model, lengths, generator),
+              args.out / "cases.safetensors")
+    for path in args.out.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner alone
+
+
+if __name__ == "__main__":
+    main()
