@@ -99,7 +99,7 @@ struct StreamRequest {
 };
 
 struct StreamProgress {
-  uint64_t sent_bytes = 0;  // of text, handed to the transport
+  uint64_t sent_bytes = 0;  // of text; never behind the server's count
   v1::EncodeProgress server;
 };
 

@@ -61,8 +61,9 @@ bool StreamAttempt::SendText() {
     if (*count == 0) return true;
     read_any_ = true;
     text->resize(std::min(*count, piece_bytes));
-    if (!stream_->Write(message)) return false;
+    // Before the write: the server's progress may be back before it returns.
     sent_bytes_ += text->size();
+    if (!stream_->Write(message)) return false;
   }
 }
 

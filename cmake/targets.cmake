@@ -29,6 +29,7 @@ function(longhand_test source)
   target_compile_definitions(${name} PRIVATE
     LONGHAND_MODEL_DIR="${LONGHAND_MODEL_DIR}"
     LONGHAND_TESTDATA_DIR="${CMAKE_SOURCE_DIR}/tests/testdata"
+    LONGHAND_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden"
     ${ARG_DEFINITIONS})
   target_link_libraries(${name} PRIVATE
     ${ARG_DEPS} GTest::gmock GTest::gtest_main longhand_warnings)

@@ -16,7 +16,6 @@ namespace longhand::client {
 
 // What a command runs with. Borrowed.
 struct CommandContext {
-  const ConnectionFlags* connection = nullptr;
   EncoderClient* client = nullptr;
   InterruptHandler* interrupt = nullptr;
 

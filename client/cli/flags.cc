@@ -234,7 +234,7 @@ void AddEncodeOutput(CLI::App* command, EncodeFlags* flags) {
 void AddEncode(CLI::App* app, Flags* flags) {
   CLI::App* command = app->add_subcommand(
       "encode",
-      "Encode one document of any length into vectors.\n\n"
+      "Encode one document of any length into vectors.\n"
       "The document is streamed to the server; results come back as chunks\n"
       "become final. FILE holds UTF-8 text; - is standard input.");
   EncodeFlags* encode = &flags->encode;

@@ -43,7 +43,7 @@ absl::Status RunCommand(const CLI::App& app, const Flags& flags,
   LH_CLIENT_ASSIGN_OR_RETURN(
       const auto client,
       EncoderClient::Connect(ToClientOptions(flags.connection)));
-  const CommandContext context = {&flags.connection, client.get(), interrupt};
+  const CommandContext context = {client.get(), interrupt};
   if (app.got_subcommand("encode")) return RunEncode(flags.encode, context);
   if (app.got_subcommand("info")) return RunInfo(flags.info, context);
   return RunTokenize(flags.tokenize, context);

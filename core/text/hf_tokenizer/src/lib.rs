@@ -61,7 +61,9 @@ fn give<T>(values: Vec<T>) -> (*mut T, usize) {
 /// The arguments came from `give` and are taken back once.
 unsafe fn take<T>(data: *mut T, size: usize) {
     if !data.is_null() {
-        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, size)));
+        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(
+            data, size,
+        )));
     }
 }
 

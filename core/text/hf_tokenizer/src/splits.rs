@@ -95,8 +95,7 @@ fn splits_before_whitespace(step: &PreTokenizerWrapper, pads_ideographs: bool) -
         }
         PreTokenizerWrapper::Sequence(steps) => {
             steps.as_ref().split_first().is_some_and(|(first, rest)| {
-                splits_before_whitespace(first, pads_ideographs)
-                    && rest.iter().all(sees_one_split)
+                splits_before_whitespace(first, pads_ideographs) && rest.iter().all(sees_one_split)
             })
         }
         _ => false,
@@ -129,9 +128,7 @@ fn post_processor_is_local(processor: &PostProcessorWrapper) -> bool {
         PostProcessorWrapper::Bert(_) | PostProcessorWrapper::Template(_) => true,
         PostProcessorWrapper::Roberta(step) => !(step.trim_offsets && step.add_prefix_space),
         PostProcessorWrapper::ByteLevel(step) => !(step.trim_offsets && step.add_prefix_space),
-        PostProcessorWrapper::Sequence(steps) => {
-            steps.as_ref().iter().all(post_processor_is_local)
-        }
+        PostProcessorWrapper::Sequence(steps) => steps.as_ref().iter().all(post_processor_is_local),
     }
 }
 
@@ -147,15 +144,14 @@ fn added_tokens_are_local(
         && by_content
             .keys()
             .all(|content| is_one_word(content) && normalized_is_one_word(content, normalizer))
-        && by_id.values().all(|token| {
-            !token.rstrip && !(token.lstrip && token.normalized && pads_ideographs)
-        })
+        && by_id
+            .values()
+            .all(|token| !token.rstrip && !(token.lstrip && token.normalized && pads_ideographs))
 }
 
 fn normalized_is_one_word(content: &str, normalizer: Option<&NormalizerWrapper>) -> bool {
     let mut normalized = NormalizedString::from(content);
-    normalizer.is_none_or(|n| n.normalize(&mut normalized).is_ok())
-        && is_one_word(normalized.get())
+    normalizer.is_none_or(|n| n.normalize(&mut normalized).is_ok()) && is_one_word(normalized.get())
 }
 
 fn is_one_word(text: &str) -> bool {

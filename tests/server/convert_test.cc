@@ -1,0 +1,240 @@
+#include "server/convert.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_encoder.h"
+
+namespace longhand {
+namespace {
+
+using ::testing::ElementsAre;
+
+class ConvertTest : public ::testing::Test {
+ protected:
+  std::string ReasonFor(const v1::EncodeOptions& options) {
+    const absl::Status status = FromProto(options, model_).status();
+    return GetErrorDetail(status).value_or(ErrorDetail{"OK", {}}).reason;
+  }
+
+  const ServedModel model_ = testing::FakeServedModel();
+};
+
+std::vector<float> Floats(const std::string& bytes) {
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+TEST_F(ConvertTest, NothingSetLeavesAllOpen) {
+  const auto options = FromProto(v1::EncodeOptions(), model_);
+  ASSERT_TRUE(options.ok());
+  EXPECT_TRUE(options->mechanism.empty());
+  EXPECT_FALSE(options->visibility.has_value());
+  EXPECT_FALSE(options->gate.has_value());
+  EXPECT_FALSE(options->chunk_tokens.has_value());
+  EXPECT_TRUE(options->document_vector);
+  EXPECT_TRUE(options->chunk_vectors);
+  EXPECT_FALSE(options->token_vectors);
+  EXPECT_FALSE(options->retrieval_weights);
+}
+
+TEST_F(ConvertTest, OptionsSurviveTheRoundTrip) {
+  v1::EncodeOptions proto;
+  proto.set_model("fake");
+  proto.set_mechanism("bsbr");
+  proto.set_visibility(v1::VISIBILITY_BIDIRECTIONAL);
+  proto.set_gate(0.25F);
+  proto.set_chunker("fixed");
+  proto.set_chunk_tokens(64);
+  proto.set_pooling("cls");
+  proto.add_outputs(v1::OUTPUT_TOKEN_VECTORS);
+  proto.add_outputs(v1::OUTPUT_RETRIEVAL_WEIGHTS);
+  const auto options = FromProto(proto, model_);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(ToProto(*options, model_).SerializeAsString(),
+            proto.SerializeAsString());
+}
+
+TEST_F(ConvertTest, UnknownEnumValuesAreRefused) {
+  for (int value : {-1, 3, 1000, std::numeric_limits<int>::max()}) {
+    v1::EncodeOptions proto;
+    proto.set_visibility(static_cast<v1::Visibility>(value));
+    EXPECT_EQ(ReasonFor(proto), "VISIBILITY_UNKNOWN") << value;
+  }
+  for (int value : {-1, 0, 5, std::numeric_limits<int>::min()}) {
+    v1::EncodeOptions proto;
+    proto.add_outputs(v1::OUTPUT_CHUNK_VECTORS);
+    proto.add_outputs(static_cast<v1::Output>(value));
+    EXPECT_EQ(ReasonFor(proto), "OUTPUT_UNKNOWN") << value;
+  }
+}
+
+TEST_F(ConvertTest, EveryKnownEnumValueIsUnderstood) {
+  const auto* visibilities = v1::Visibility_descriptor();
+  for (int i = 0; i < visibilities->value_count(); ++i) {
+    v1::EncodeOptions proto;
+    proto.set_visibility(
+        static_cast<v1::Visibility>(visibilities->value(i)->number()));
+    EXPECT_EQ(ReasonFor(proto), "OK") << visibilities->value(i)->name();
+  }
+  const auto* outputs = v1::Output_descriptor();
+  for (int i = 1; i < outputs->value_count(); ++i) {
+    v1::EncodeOptions proto;
+    proto.add_outputs(static_cast<v1::Output>(outputs->value(i)->number()));
+    EXPECT_EQ(ReasonFor(proto), "OK") << outputs->value(i)->name();
+  }
+}
+
+TEST_F(ConvertTest, GateMustBeAShare) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (float gate : {-0.001F, 1.001F, kInfinity, -kInfinity, NAN, -NAN}) {
+    v1::EncodeOptions proto;
+    proto.set_gate(gate);
+    EXPECT_EQ(ReasonFor(proto), "GATE_OUT_OF_RANGE") << gate;
+  }
+  for (float gate : {0.0F, -0.0F, 1.0F}) {
+    v1::EncodeOptions proto;
+    proto.set_gate(gate);
+    EXPECT_EQ(ReasonFor(proto), "OK") << gate;
+  }
+}
+
+TEST_F(ConvertTest, ChunkTokensMustFitTheModel) {
+  for (uint32_t tokens : {0U, 2U, 513U, 0x80000001U, 0xffffffffU}) {
+    v1::EncodeOptions proto;
+    proto.set_chunk_tokens(tokens);
+    const absl::Status status = FromProto(proto, model_).status();
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << tokens;
+    EXPECT_EQ(detail->reason, "CHUNK_TOKENS_OUT_OF_RANGE");
+    EXPECT_EQ(detail->metadata.at("minimum"), "3");
+    EXPECT_EQ(detail->metadata.at("maximum"), "512");
+  }
+  for (uint32_t tokens : {3U, 512U}) {
+    v1::EncodeOptions proto;
+    proto.set_chunk_tokens(tokens);
+    EXPECT_EQ(ReasonFor(proto), "OK") << tokens;
+  }
+}
+
+TEST_F(ConvertTest, OtherModelsAreNotFound) {
+  v1::EncodeOptions proto;
+  proto.set_model("other\n\xff");
+  const absl::Status status = FromProto(proto, model_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReasonFor(proto), "MODEL_NOT_FOUND");
+  // What the client sent is not repeated.
+  EXPECT_EQ(std::string(status.message()).find("other"), std::string::npos);
+}
+
+TEST_F(ConvertTest, ContentIsOneOfTwo) {
+  v1::EncodeRequest request;
+  EXPECT_EQ(GetErrorDetail(ContentFromProto(request, model_).status())->reason,
+            "CONTENT_MISSING");
+  request.set_text("caf\xc3");
+  auto content = ContentFromProto(request, model_);
+  ASSERT_TRUE(content.ok());
+  EXPECT_EQ(std::get<std::string>(*content), "caf\xc3");
+  request.mutable_token_ids()->add_ids(7);
+  content = ContentFromProto(request, model_);
+  ASSERT_TRUE(content.ok());
+  EXPECT_THAT(std::get<std::vector<int32_t>>(*content), ElementsAre(7));
+}
+
+TEST_F(ConvertTest, TokenIdsMustBeInTheVocabulary) {
+  for (uint32_t id : {1000U, 0x7fffffffU, 0x80000000U, 0xffffffffU}) {
+    v1::TokenIds ids;
+    ids.add_ids(999);
+    ids.add_ids(id);
+    const auto detail = GetErrorDetail(FromProto(ids, model_).status());
+    ASSERT_TRUE(detail.has_value()) << id;
+    EXPECT_EQ(detail->reason, "TOKEN_OUT_OF_RANGE");
+    EXPECT_EQ(detail->metadata.at("position"), "1");
+    EXPECT_EQ(detail->metadata.at("vocab_size"), "1000");
+  }
+}
+
+TEST_F(ConvertTest, FloatsTravelAsLittleEndianBytes) {
+  const std::vector<float> values = {1.0F, -2.5F};
+  EXPECT_EQ(FloatBytes(values.data(), values.size()),
+            std::string("\x00\x00\x80\x3f\x00\x00\x20\xc0", 8));
+  EXPECT_EQ(FloatBytes(nullptr, 0), "");
+}
+
+TEST_F(ConvertTest, TokensAreSplitBetweenRows) {
+  TokenResult tokens = {.chunk_index = 3, .begin_token = 100};
+  for (int i = 0; i < 5; ++i) {
+    tokens.ids.push_back(i);
+    tokens.begin.push_back(10 + i);
+    tokens.end.push_back(11 + i);
+    tokens.vectors.insert(tokens.vectors.end(), {i * 1.0F, i * 2.0F});
+  }
+  const auto parts = ToProto(tokens, 17);  // two rows of 8 bytes
+  ASSERT_EQ(parts.size(), 3U);
+  EXPECT_THAT(parts[1].ids(), ElementsAre(2, 3));
+  EXPECT_THAT(parts[1].begin_bytes(), ElementsAre(12, 13));
+  EXPECT_THAT(parts[1].end_bytes(), ElementsAre(13, 14));
+  EXPECT_EQ(parts[1].begin_token(), 102U);
+  EXPECT_EQ(parts[1].chunk_index(), 3U);
+  EXPECT_THAT(Floats(parts[1].vectors()), ElementsAre(2, 4, 3, 6));
+  EXPECT_THAT(Floats(parts[2].vectors()), ElementsAre(4, 8));
+  EXPECT_EQ(ToProto(tokens, 1).size(), 5U);
+  EXPECT_EQ(ToProto(TokenResult(), 1).size(), 0U);
+}
+
+TEST_F(ConvertTest, TokensOfIdInputHaveNoSpans) {
+  TokenResult tokens;
+  tokens.ids = {1, 2};
+  tokens.vectors = {1, 2};
+  const auto parts = ToProto(tokens, 1024);
+  ASSERT_EQ(parts.size(), 1U);
+  EXPECT_EQ(parts[0].begin_bytes_size(), 0);
+}
+
+TEST_F(ConvertTest, SummaryIsComplete) {
+  EncodeSummary summary;
+  summary.received_bytes = 1;
+  summary.received_tokens = 2;
+  summary.encoded_tokens = 3;
+  summary.reused_tokens = 4;
+  summary.chunk_count = 5;
+  summary.state_bytes = 6;
+  summary.options = model_.default_options;
+  summary.timings.total = absl::Milliseconds(2500);
+  const v1::EncodeSummary proto = ToProto(summary, model_);
+  EXPECT_EQ(proto.received_bytes(), 1U);
+  EXPECT_EQ(proto.received_tokens(), 2U);
+  EXPECT_EQ(proto.encoded_tokens(), 3U);
+  EXPECT_EQ(proto.reused_tokens(), 4U);
+  EXPECT_EQ(proto.chunk_count(), 5U);
+  EXPECT_EQ(proto.state_bytes(), 6U);
+  EXPECT_EQ(proto.hidden_size(), 4U);
+  EXPECT_EQ(proto.model_fingerprint(), "00ff");
+  EXPECT_EQ(proto.options().visibility(), v1::VISIBILITY_CAUSAL);
+  EXPECT_EQ(proto.timings().total().seconds(), 2);
+  EXPECT_EQ(proto.timings().total().nanos(), 500000000);
+}
+
+TEST_F(ConvertTest, ModelIsDescribed) {
+  EncoderOptions encoder;
+  encoder.workers = 3;
+  const v1::Model proto = ToProto(model_, encoder, 4096);
+  EXPECT_EQ(proto.name(), "fake");
+  EXPECT_EQ(proto.family(), "bert");
+  EXPECT_EQ(proto.max_chunk_tokens(), 512U);
+  EXPECT_EQ(proto.precision().stored(), "bf16");
+  EXPECT_THAT(proto.poolings(), ElementsAre("cls", "max", "mean"));
+  EXPECT_EQ(proto.limits().max_message_bytes(), 4096U);
+  EXPECT_EQ(proto.runtime().worker_count(), 3U);
+  EXPECT_EQ(proto.default_options().chunk_tokens(), 128U);
+}
+
+}  // namespace
+}  // namespace longhand

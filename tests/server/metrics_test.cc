@@ -1,0 +1,148 @@
+#include "server/metrics.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "prometheus/text_serializer.h"
+#include "server/process_metrics.h"
+
+namespace longhand {
+namespace {
+
+using ::testing::HasSubstr;
+
+const BuildLabels kBuild = {"1.2.3", "2.6.3", "avx2", "model\n\"x\"", "00ff"};
+
+std::string Text(const Metrics& metrics) {
+  return prometheus::TextSerializer().Serialize(metrics.registry()->Collect());
+}
+
+// Name and labels of every series.
+std::set<std::string> SeriesOf(const Metrics& metrics) {
+  std::set<std::string> series;
+  for (const auto& family : metrics.registry()->Collect()) {
+    for (const auto& metric : family.metric) {
+      std::string key = family.name;
+      for (const auto& label : metric.label) {
+        key += "," + label.name + "=" + label.value;
+      }
+      EXPECT_TRUE(series.insert(key).second) << key;
+    }
+  }
+  return series;
+}
+
+TEST(MetricsTest, EverySeriesExistsFromTheStart) {
+  const Metrics metrics(kBuild);
+  const std::string text = Text(metrics);
+  for (const char* method :
+       {"Encode", "EncodeStream", "EncodeBatch", "GetModel", "Tokenize"}) {
+    EXPECT_THAT(text, HasSubstr("grpc_method=\"" + std::string(method) + "\""));
+  }
+  EXPECT_THAT(
+      text, HasSubstr("grpc_server_handled_total{grpc_code=\"OK\",grpc_method="
+                      "\"Encode\",grpc_service=\"longhand.v1.EncoderService\","
+                      "grpc_type=\"unary\"} 0"));
+  EXPECT_THAT(text, HasSubstr("version=\"1.2.3\""));
+}
+
+TEST(MetricsTest, RecordingAddsNoSeries) {
+  Metrics metrics(kBuild);
+  const std::set<std::string> before = SeriesOf(metrics);
+  for (int code = -1; code < 100; ++code) {
+    CallRecorder call(metrics.encode);
+    call.Received();
+    call.Sent();
+    call.Finished(static_cast<grpc::StatusCode>(code));
+    metrics.RecordRefusal(MakeError(static_cast<absl::StatusCode>(code % 17),
+                                    "REASON_" + std::to_string(code),
+                                    "refused"));
+    DocumentRecorder document(metrics);
+    document.OnProgress({.encoded_tokens = 5});
+    document.OnDone(
+        absl::Status(static_cast<absl::StatusCode>(1 + code % 16), "ended"));
+  }
+  DocumentRecorder(metrics).OnDone(EncodeSummary());
+  EXPECT_EQ(SeriesOf(metrics), before);
+}
+
+TEST(MetricsTest, CallsAreCounted) {
+  Metrics metrics(kBuild);
+  CallRecorder call(metrics.encode_stream);
+  EXPECT_EQ(metrics.encode_stream.started.Value(), 1);
+  call.Received();
+  call.Received();
+  call.Sent();
+  call.Finished(grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(metrics.encode_stream.received.Value(), 2);
+  EXPECT_EQ(metrics.encode_stream.sent.Value(), 1);
+  EXPECT_THAT(Text(metrics),
+              HasSubstr("grpc_server_handled_total{grpc_code=\"Unavailable\","
+                        "grpc_method=\"EncodeStream\",grpc_service=\"longhand."
+                        "v1.EncoderService\",grpc_type=\"bidi_stream\"} 1"));
+}
+
+TEST(MetricsTest, WorkForFailedDocumentsIsWasted) {
+  Metrics metrics(kBuild);
+  for (const absl::Status& status :
+       {absl::CancelledError(), absl::DeadlineExceededError(""),
+        absl::InternalError("")}) {
+    DocumentRecorder document(metrics);
+    document.OnProgress({.encoded_tokens = 10});
+    document.OnDone(status);
+  }
+  EXPECT_EQ(metrics.wasted_cancelled_tokens.Value(), 10);
+  EXPECT_EQ(metrics.wasted_expired_tokens.Value(), 10);
+  EXPECT_EQ(metrics.wasted_failed_tokens.Value(), 10);
+  EXPECT_EQ(metrics.encoded_tokens.Value(), 30);
+  EncodeSummary summary;
+  summary.encoded_tokens = 7;
+  DocumentRecorder(metrics).OnDone(summary);
+  EXPECT_EQ(metrics.encoded_tokens.Value(), 37);
+  EXPECT_EQ(metrics.wasted_failed_tokens.Value(), 10);
+}
+
+TEST(ProcessMetricsTest, ValuesAreThoseOfThisProcess) {
+  const ProcessMetrics process([] { return 3; });
+  std::map<std::string, double> values;
+  for (const auto& family : process.Collect()) {
+    values[family.name] =
+        family.metric.at(0).gauge.value + family.metric.at(0).counter.value;
+  }
+  EXPECT_EQ(values.at("longhand_open_documents"), 3);
+  EXPECT_GT(values.at("process_resident_memory_bytes"), 1 << 20);
+  EXPECT_GT(values.at("process_virtual_memory_bytes"),
+            values.at("process_resident_memory_bytes"));
+  EXPECT_GE(values.at("process_open_fds"), 3);
+  EXPECT_GE(values.at("process_max_fds"), values.at("process_open_fds"));
+  EXPECT_GE(values.at("process_threads"), 1);
+  EXPECT_GT(values.at("process_start_time_seconds"), 1.6e9);
+}
+
+TEST(MetricsTest, PromtoolFindsNothingToCriticise) {
+  if (std::system("promtool --version >/dev/null 2>&1") != 0) {
+    GTEST_SKIP() << "promtool is not installed (Debian package prometheus)";
+  }
+  Metrics metrics(kBuild);
+  CallRecorder(metrics.encode).Finished(grpc::StatusCode::OK);
+  const ProcessMetrics process([] { return 0; });
+  const std::string path =
+      ::testing::TempDir() + "metrics." + std::to_string(getpid());
+  std::ofstream(path) << Text(metrics)
+                      << prometheus::TextSerializer().Serialize(
+                             process.Collect());
+  const std::string command = "promtool check metrics < " + path;
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace longhand

@@ -1,0 +1,220 @@
+#include "server/server_config.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/listen_address.h"
+
+namespace longhand {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<CommandLine> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "longhand-server");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+}
+
+// Sets an environment variable for one test.
+class ScopedEnv {
+ public:
+  ScopedEnv(const char* name, const char* value) : name_(name) {
+    setenv(name, value, 1);
+  }
+  ~ScopedEnv() { unsetenv(name_); }
+
+ private:
+  const char* const name_;
+};
+
+class ScopedFile {
+ public:
+  explicit ScopedFile(const std::string& text)
+      : path_(::testing::TempDir() + "config." + std::to_string(getpid())) {
+    std::ofstream(path_) << text;
+  }
+  ~ScopedFile() { std::remove(path_.c_str()); }
+  const char* path() const { return path_.c_str(); }
+
+ private:
+  const std::string path_;
+};
+
+TEST(ServerConfigTest, DefaultsAreSafe) {
+  const auto command = Parse({});
+  ASSERT_TRUE(command.ok()) << command.status();
+  const ServerConfig& config = command->config;
+  EXPECT_EQ(config.listen, "127.0.0.1:50051");
+  EXPECT_EQ(config.metrics_listen, "127.0.0.1:9464");
+  EXPECT_FALSE(config.reflection);
+  EXPECT_FALSE(config.allow_core_dumps);
+  EXPECT_EQ(config.max_message_bytes, 4U << 20);
+  EXPECT_EQ(config.max_concurrent_streams, 64);
+  EXPECT_EQ(config.grpc_memory_bytes, 512U << 20);
+  EXPECT_EQ(config.max_request, absl::Minutes(10));
+  EXPECT_EQ(config.max_stream, absl::Hours(1));
+  EXPECT_EQ(config.drain_timeout, absl::Seconds(20));
+  EXPECT_EQ(config.model.directory, "models/all-MiniLM-L6-v2");
+  EXPECT_FALSE(config.encoder.defaults.gate.has_value());
+  EXPECT_FALSE(command->exit_text.has_value());
+}
+
+TEST(ServerConfigTest, FlagsAreRead) {
+  const auto command = Parse({"--model",
+                              "m",
+                              "--model-name",
+                              "n",
+                              "--workers",
+                              "3",
+                              "--max-document-bytes",
+                              "2MiB",
+                              "--max-working-bytes=1 GB",
+                              "--default-visibility",
+                              "bidirectional",
+                              "--default-gate",
+                              "0.25",
+                              "--default-chunk-tokens",
+                              "64",
+                              "--max-message-bytes",
+                              "65536",
+                              "--drain-delay-seconds",
+                              "0.5",
+                              "--reflection",
+                              "--log-format",
+                              "json",
+                              "--log-level",
+                              "debug",
+                              "--metrics-listen",
+                              ""});
+  ASSERT_TRUE(command.ok()) << command.status();
+  const ServerConfig& config = command->config;
+  EXPECT_EQ(config.model.directory, "m");
+  EXPECT_EQ(config.model.name, "n");
+  EXPECT_EQ(config.encoder.workers, 3);
+  EXPECT_EQ(config.encoder.max_document_bytes, 2U << 20);
+  EXPECT_EQ(config.encoder.max_working_bytes, 1000000000U);
+  EXPECT_EQ(config.encoder.defaults.visibility, Visibility::kBidirectional);
+  EXPECT_EQ(config.encoder.defaults.gate, 0.25F);
+  EXPECT_EQ(config.encoder.defaults.chunk_tokens, 64);
+  EXPECT_EQ(config.max_message_bytes, 65536U);
+  EXPECT_EQ(config.drain_delay, absl::Milliseconds(500));
+  EXPECT_TRUE(config.reflection);
+  EXPECT_EQ(config.log.format, LogFormat::kJson);
+  EXPECT_EQ(config.log.level, LogLevel::kDebug);
+  EXPECT_EQ(config.metrics_listen, "");
+}
+
+TEST(ServerConfigTest, BadValuesAreRefused) {
+  const std::vector<std::vector<const char*>> cases = {
+      {"--no-such-flag"},
+      {"positional"},
+      {"--workers", "-1"},
+      {"--workers", "two"},
+      {"--workers", "99999999999999999999"},
+      {"--max-concurrent-documents", "0"},
+      {"--max-message-bytes", "1"},
+      {"--max-message-bytes", "2GiB"},
+      {"--max-message-bytes", "4 elephants"},
+      {"--max-message-bytes", "-1"},
+      {"--max-document-bytes", "0"},
+      {"--max-request-seconds", "0"},
+      {"--max-request-seconds", "nan"},
+      {"--drain-timeout-seconds", "-1"},
+      {"--default-gate", "1.5"},
+      {"--default-gate", "nan"},
+      {"--default-visibility", "sideways"},
+      {"--log-level", "loud"},
+      {"--log-format", "xml"},
+      {"--listen", "50051"},
+      {"--listen", "127.0.0.1:70000"},
+      {"--listen", "::1:50051"},
+      {"--metrics-listen", "here"},
+      {"--tls-cert", "cert.pem"},
+      {"--tls-key", "key.pem"},
+      {"--tls-client-ca", "ca.pem"},
+      {"--config", "no-such-file.toml"},
+  };
+  for (const auto& arguments : cases) {
+    const auto command = Parse(arguments);
+    EXPECT_EQ(command.status().code(), absl::StatusCode::kInvalidArgument)
+        << arguments.front() << " " << arguments.back();
+    EXPECT_FALSE(command.status().message().empty());
+  }
+}
+
+TEST(ServerConfigTest, RemotePlaintextNeedsTheFlag) {
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1",
+                              "example.test:1", "127.example.test:1"}) {
+    const auto refused = Parse({"--listen", address});
+    ASSERT_FALSE(refused.ok()) << address;
+    EXPECT_THAT(std::string(refused.status().message()),
+                HasSubstr("CVE-2023-1428"));
+    EXPECT_TRUE(
+        Parse({"--listen", address, "--insecure-allow-remote-plaintext"}).ok());
+    EXPECT_TRUE(
+        Parse({"--listen", address, "--tls-cert", "c", "--tls-key", "k"}).ok());
+  }
+  for (const char* address : {"127.0.0.1:0", "127.9.9.9:1", "[::1]:1",
+                              "localhost:1", "unix:/tmp/socket"}) {
+    EXPECT_TRUE(Parse({"--listen", address}).ok()) << address;
+  }
+}
+
+TEST(ServerConfigTest, CommandLineBeatsFileBeatsEnvironment) {
+  const ScopedEnv workers("LONGHAND_WORKERS", "2");
+  const ScopedEnv streams("LONGHAND_MAX_CONCURRENT_STREAMS", "11");
+  const ScopedEnv chunks("LONGHAND_MAX_BATCH_CHUNKS", "8");
+  const ScopedFile file("workers=3\nmax-concurrent-streams=12\n");
+  const auto command = Parse({"--config", file.path(), "--workers", "4"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  EXPECT_EQ(command->config.encoder.workers, 4);
+  EXPECT_EQ(command->config.max_concurrent_streams, 12);
+  EXPECT_EQ(command->config.encoder.max_batch_chunks, 8);
+}
+
+TEST(ServerConfigTest, UnknownKeysInTheFileAreRefused) {
+  const ScopedFile file("wrokers=3\n");
+  EXPECT_FALSE(Parse({"--config", file.path()}).ok());
+}
+
+TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
+  const auto printed =
+      Parse({"--print-config", "--workers", "5", "--max-document-bytes", "3MiB",
+             "--log-format", "json", "--reflection"});
+  ASSERT_TRUE(printed.ok()) << printed.status();
+  ASSERT_TRUE(printed->exit_text.has_value());
+  const ScopedFile file(*printed->exit_text);
+  const auto command = Parse({"--config", file.path()});
+  ASSERT_TRUE(command.ok()) << command.status() << *printed->exit_text;
+  EXPECT_EQ(command->config.encoder.workers, 5);
+  EXPECT_EQ(command->config.encoder.max_document_bytes, 3U << 20);
+  EXPECT_EQ(command->config.log.format, LogFormat::kJson);
+  EXPECT_TRUE(command->config.reflection);
+  EXPECT_EQ(command->config.max_message_bytes, 4U << 20);
+  EXPECT_FALSE(command->config.encoder.defaults.gate.has_value());
+  EXPECT_EQ(command->config.model.name, "");
+}
+
+TEST(ServerConfigTest, HelpNamesEveryFlagWithItsVariable) {
+  const auto help = Parse({"--help"});
+  ASSERT_TRUE(help.ok());
+  for (const char* text :
+       {"--max-message-bytes", "LONGHAND_MAX_MESSAGE_BYTES", "4MiB",
+        "--print-config", "Time limits:", "Network:", "Exit codes"}) {
+    EXPECT_THAT(*help->exit_text, HasSubstr(text));
+  }
+  const auto version = Parse({"--version"});
+  ASSERT_TRUE(version.ok());
+  EXPECT_THAT(*version->exit_text, HasSubstr("gRPC 1."));
+}
+
+}  // namespace
+}  // namespace longhand

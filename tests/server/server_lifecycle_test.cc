@@ -1,0 +1,294 @@
+// Ports, health, reflection, metrics, TLS and draining of an in-process server.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/test_server.h"
+
+namespace longhand::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Stream =
+    grpc::ClientReaderWriter<v1::EncodeStreamRequest, v1::EncodeStreamResponse>;
+
+constexpr char kReflection[] =
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+constexpr char kListServices[] = "\x3a\x01*";
+
+// The body of http://127.0.0.1:`port`/metrics.
+std::string Scrape(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string text;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) ==
+      0) {
+    const std::string request =
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(send(fd, request.data(), request.size(), 0),
+              static_cast<ssize_t>(request.size()));
+    char buffer[4096];
+    for (ssize_t n; (n = recv(fd, buffer, sizeof(buffer), 0)) > 0;) {
+      text.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  return text;
+}
+
+v1::EncodeStreamRequest Text(const std::string& text) {
+  v1::EncodeStreamRequest request;
+  request.set_text(text);
+  return request;
+}
+
+v1::EncodeStreamRequest Config() {
+  v1::EncodeStreamRequest request;
+  request.mutable_config();
+  return request;
+}
+
+absl::Status StartStatus(const ServerConfig& config) {
+  return Server::Start(config, FakeServedModel(),
+                       std::make_unique<FakeEncoder>())
+      .status();
+}
+
+TEST(ServerTest, HealthIsServingForEveryService) {
+  TestServer test;
+  EXPECT_EQ(HealthOf(test.channel, ""), "SERVING");
+  EXPECT_EQ(HealthOf(test.channel, "longhand.v1.EncoderService"), "SERVING");
+  EXPECT_EQ(HealthOf(test.channel, "longhand.v1.ModelService"), "SERVING");
+  EXPECT_EQ(HealthOf(test.channel, "other"),
+            std::to_string(grpc::StatusCode::NOT_FOUND));
+}
+
+TEST(ServerTest, ReflectionIsOffByDefault) {
+  TestServer test;
+  const auto [status, response] =
+      RawCall(test.channel, kReflection, kListServices);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST(ServerTest, ReflectionListsTheServicesWhenOn) {
+  ServerConfig config = LoopbackConfig();
+  config.reflection = true;
+  TestServer test(config);
+  const auto [status, response] =
+      RawCall(test.channel, kReflection, kListServices);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(response, HasSubstr("longhand.v1.EncoderService"));
+  EXPECT_THAT(response, HasSubstr("longhand.v1.ModelService"));
+}
+
+TEST(ServerTest, UnknownMethodsAreUnimplemented) {
+  TestServer test;
+  EXPECT_EQ(RawCall(test.channel, "/longhand.v1.EncoderService/Nope", "")
+                .first.error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST(ServerTest, MalformedMessagesAreRefused) {
+  TestServer test;
+  const auto [status, response] =
+      RawCall(test.channel, "/longhand.v1.EncoderService/Encode", "\xff\xff");
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(HealthOf(test.channel, ""), "SERVING");
+}
+
+TEST(ServerTest, APortInUseIsExplained) {
+  TestServer test;
+  ServerConfig config = LoopbackConfig();
+  config.listen = test.address;
+  const absl::Status status = StartStatus(config);
+  EXPECT_EQ(GetErrorDetail(status)->reason, "LISTEN_FAILED");
+  EXPECT_THAT(std::string(status.message()), HasSubstr(test.address));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("in use"));
+  EXPECT_EQ(HealthOf(test.channel, ""), "SERVING");
+
+  ServerConfig with_metrics = LoopbackConfig();
+  with_metrics.metrics_listen = test.address;
+  EXPECT_EQ(GetErrorDetail(StartStatus(with_metrics))->reason, "LISTEN_FAILED");
+}
+
+TEST(ServerTest, AnAddressOfAnotherMachineIsExplained) {
+  ServerConfig config = LoopbackConfig();
+  config.listen = "192.0.2.1:0";  // reserved for documentation
+  const absl::Status status = StartStatus(config);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no such address"));
+}
+
+TEST(ServerTest, MetricsAreServedAndHoldNoText) {
+  ServerConfig config = LoopbackConfig();
+  config.metrics_listen = "127.0.0.1:0";
+  TestServer test(config);
+  grpc::ClientContext context;
+  v1::EncodeRequest request;
+  request.set_text("canary-7f3a");
+  v1::EncodeResponse response;
+  ASSERT_TRUE(test.encode->Encode(&context, request, &response).ok());
+  const std::string text = Scrape(test.server->metrics_port());
+  EXPECT_THAT(text, HasSubstr("longhand_build_info{"));
+  EXPECT_THAT(text, HasSubstr("longhand_open_documents 0"));
+  EXPECT_THAT(text, HasSubstr("longhand_encode_tokens_total 11"));
+  EXPECT_THAT(text, HasSubstr("longhand_encode_seconds_sum{phase=\"total\"} "
+                              "1.5"));
+  EXPECT_THAT(text, HasSubstr("process_resident_memory_bytes"));
+  EXPECT_THAT(text, Not(HasSubstr("canary")));
+}
+
+TEST(ServerTest, HealthIsNotServingWhileDraining) {
+  TestServer test;
+  std::thread drain(
+      [&] { test.server->Drain(absl::Seconds(3), absl::Seconds(10)); });
+  std::string health = "SERVING";
+  while (health == "SERVING") health = HealthOf(test.channel, "");
+  EXPECT_EQ(health, "NOT_SERVING");
+  EXPECT_EQ(HealthOf(test.channel, "longhand.v1.EncoderService"),
+            "NOT_SERVING");
+  // Calls are still served.
+  grpc::ClientContext context;
+  v1::EncodeRequest request;
+  request.set_text("text");
+  v1::EncodeResponse response;
+  EXPECT_TRUE(test.encode->Encode(&context, request, &response).ok());
+  drain.join();
+}
+
+TEST(ServerTest, AnOpenStreamMayFinishDuringTheDrain) {
+  TestServer test;
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
+  ASSERT_TRUE(stream->Write(Config()));
+  ASSERT_TRUE(stream->Write(Text("abcd")));
+  v1::EncodeStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  std::thread drain(
+      [&] { test.server->Drain(absl::ZeroDuration(), absl::Minutes(5)); });
+  std::shared_ptr<grpc::Channel> newcomer = test.NewChannel();
+  while (HealthOf(newcomer, "") != std::to_string(grpc::UNAVAILABLE)) {
+    newcomer = test.NewChannel();
+  }
+  ASSERT_TRUE(stream->Write(Text("ef")));
+  stream->WritesDone();
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.chunk().end_byte(), 6U);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.has_result());
+  EXPECT_TRUE(stream->Finish().ok());
+  drain.join();
+}
+
+TEST(ServerTest, AStreamThatOutlastsTheDrainIsCancelled) {
+  TestServer test;
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
+  ASSERT_TRUE(stream->Write(Config()));
+  ASSERT_TRUE(stream->Write(Text("hold on")));
+  ASSERT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 1; }));
+  test.server->Drain(absl::ZeroDuration(), absl::Milliseconds(200));
+  EXPECT_FALSE(stream->Finish().ok());
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == 1; }));
+}
+
+class TlsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("openssl version >/dev/null 2>&1") != 0) {
+      GTEST_SKIP() << "openssl is not installed; it makes the certificates";
+    }
+    directory_ = ::testing::TempDir() + "tls." + std::to_string(getpid());
+    const std::string script = "mkdir -p " + directory_ + " && cd " +
+                               directory_ + R"( && exec 2>/dev/null
+      openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca \
+        -keyout ca.key -out ca.pem &&
+      for name in server client; do
+        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost \
+          -addext subjectAltName=DNS:localhost \
+          -keyout $name.key -out $name.csr &&
+        openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key \
+          -CAcreateserial -days 2 -copy_extensions copy -out $name.pem
+      done)";
+    ASSERT_EQ(std::system(script.c_str()), 0);
+  }
+
+  void TearDown() override {
+    if (!directory_.empty()) std::system(("rm -r " + directory_).c_str());
+  }
+
+  std::string Path(const std::string& name) const {
+    return directory_ + "/" + name;
+  }
+
+  std::string Read(const std::string& name) const {
+    std::ifstream file(Path(name));
+    return {std::istreambuf_iterator<char>(file),
+            std::istreambuf_iterator<char>()};
+  }
+
+  ServerConfig MutualTls() const {
+    ServerConfig config = LoopbackConfig();
+    config.tls = {.cert_file = Path("server.pem"),
+                  .key_file = Path("server.key"),
+                  .client_ca_file = Path("ca.pem")};
+    return config;
+  }
+
+  std::string HealthWith(const TestServer& test,
+                         const grpc::SslCredentialsOptions& options) const {
+    return HealthOf(
+        grpc::CreateChannel("localhost:" + std::to_string(test.server->port()),
+                            grpc::SslCredentials(options)),
+        "");
+  }
+
+  std::string directory_;
+};
+
+TEST_F(TlsTest, OnlyClientsWithACertificateGetIn) {
+  TestServer test(MutualTls());
+  const std::string unavailable = std::to_string(grpc::UNAVAILABLE);
+  grpc::SslCredentialsOptions with_cert;
+  with_cert.pem_root_certs = Read("ca.pem");
+  with_cert.pem_private_key = Read("client.key");
+  with_cert.pem_cert_chain = Read("client.pem");
+  EXPECT_EQ(HealthWith(test, with_cert), "SERVING");
+  grpc::SslCredentialsOptions without_cert;
+  without_cert.pem_root_certs = Read("ca.pem");
+  EXPECT_EQ(HealthWith(test, without_cert), unavailable);
+  EXPECT_EQ(HealthOf(test.channel, ""), unavailable);  // plaintext
+  EXPECT_EQ(HealthWith(test, with_cert), "SERVING");
+}
+
+TEST_F(TlsTest, BadFilesAreExplained) {
+  ServerConfig config = MutualTls();
+  config.tls.key_file = Path("client.key");
+  EXPECT_THAT(std::string(StartStatus(config).message()),
+              HasSubstr("is not that of the certificate"));
+  config = MutualTls();
+  config.tls.cert_file = Path("server.key");
+  EXPECT_THAT(std::string(StartStatus(config).message()),
+              HasSubstr("no PEM certificate"));
+  config = MutualTls();
+  config.tls.client_ca_file = Path("missing.pem");
+  EXPECT_THAT(std::string(StartStatus(config).message()),
+              HasSubstr("missing.pem"));
+}
+
+}  // namespace
+}  // namespace longhand::testing

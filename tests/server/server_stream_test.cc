@@ -1,0 +1,277 @@
+// EncodeStream through a real gRPC connection.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/test_server.h"
+
+namespace longhand::testing {
+namespace {
+
+using Stream =
+    grpc::ClientReaderWriter<v1::EncodeStreamRequest, v1::EncodeStreamResponse>;
+
+v1::EncodeStreamRequest Config() {
+  v1::EncodeStreamRequest request;
+  request.mutable_config();
+  return request;
+}
+
+v1::EncodeStreamRequest Text(const std::string& text) {
+  v1::EncodeStreamRequest request;
+  request.set_text(text);
+  return request;
+}
+
+// One stream to a server.
+struct Call {
+  explicit Call(TestServer& test)
+      : stream(test.encode->EncodeStream(&context)) {}
+
+  // Sends all, ends the document and returns the status.
+  grpc::Status Run(const std::vector<v1::EncodeStreamRequest>& requests) {
+    for (const auto& request : requests) {
+      if (!stream->Write(request)) break;
+    }
+    stream->WritesDone();
+    return ReadAll();
+  }
+
+  grpc::Status ReadAll() {
+    v1::EncodeStreamResponse response;
+    while (stream->Read(&response)) responses.push_back(response);
+    return stream->Finish();
+  }
+
+  int CountChunks() const {
+    int count = 0;
+    for (const auto& response : responses) count += response.has_chunk();
+    return count;
+  }
+
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream;
+  std::vector<v1::EncodeStreamResponse> responses;
+};
+
+bool AllDone(const FakeEncoderStats& stats) {
+  return stats.opened == 1 && stats.done == 1;
+}
+
+TEST(EncodeStreamTest, ChunksComeInOrderAndTheResultLast) {
+  TestServer test;
+  Call call(test);
+  const grpc::Status status =
+      call.Run({Config(), Text("ab"), Text("cdefg"), Text(""), Text("hij")});
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(call.responses.size(), 4U);
+  for (uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(call.responses[i].chunk().index(), i);
+  }
+  EXPECT_EQ(call.responses[2].chunk().end_byte(), 10U);
+  const v1::EncodeStreamResult& result = call.responses[3].result();
+  EXPECT_EQ(result.document_vector().size(), 16U);
+  EXPECT_EQ(result.summary().chunk_count(), 3U);
+  const MethodMetrics& metrics = test.server->metrics().encode_stream;
+  EXPECT_EQ(metrics.received.Value(), 5);
+  EXPECT_EQ(metrics.sent.Value(), 4);
+}
+
+TEST(EncodeStreamTest, ResultsComeBeforeTheDocumentEnds) {
+  TestServer test;
+  Call call(test);
+  ASSERT_TRUE(call.stream->Write(Config()));
+  ASSERT_TRUE(call.stream->Write(Text("abcd")));
+  v1::EncodeStreamResponse response;
+  ASSERT_TRUE(call.stream->Read(&response));
+  EXPECT_EQ(response.chunk().end_byte(), 4U);
+  EXPECT_TRUE(call.Run({Text("ef")}).ok());
+}
+
+TEST(EncodeStreamTest, AWrongConversationIsRefused) {
+  struct Case {
+    std::vector<v1::EncodeStreamRequest> requests;
+    std::string reason;
+  };
+  v1::EncodeStreamRequest bad_gate = Config();
+  bad_gate.mutable_config()->set_gate(-1);
+  v1::EncodeStreamRequest missing = Config();
+  missing.mutable_config()->set_mechanism("missing");
+  v1::EncodeStreamRequest bad_id;
+  bad_id.mutable_token_ids()->add_ids(1000);
+  const std::vector<Case> cases = {
+      {{}, "CONFIG_EXPECTED"},
+      {{Text("text")}, "CONFIG_EXPECTED"},
+      {{v1::EncodeStreamRequest()}, "CONFIG_EXPECTED"},
+      {{Config(), Config()}, "CONFIG_REPEATED"},
+      {{Config(), v1::EncodeStreamRequest()}, "CONTENT_MISSING"},
+      {{Config(), bad_id}, "TOKEN_OUT_OF_RANGE"},
+      {{Config()}, "EMPTY_DOCUMENT"},
+      {{bad_gate}, "GATE_OUT_OF_RANGE"},
+      {{missing}, "MECHANISM_UNKNOWN"},
+  };
+  for (const Case& c : cases) {
+    TestServer test;
+    Call call(test);
+    const grpc::Status status = call.Run(c.requests);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << c.reason << ": " << status.error_message();
+    EXPECT_EQ(ReasonOf(status), c.reason);
+    EXPECT_TRUE(test.encoder->WaitFor(
+        [](const FakeEncoderStats& s) { return s.done == s.opened; }));
+  }
+}
+
+TEST(EncodeStreamTest, LargeTokenResultsAreSplit) {
+  // 40 tokens of 64 KiB in one chunk.
+  TestServer test(LoopbackConfig(),
+                  {.hidden_size = 16384, .bytes_per_chunk = 40});
+  Call call(test);
+  v1::EncodeStreamRequest config = Config();
+  config.mutable_config()->add_outputs(v1::OUTPUT_TOKEN_VECTORS);
+  ASSERT_TRUE(call.Run({config, Text(std::string(40, 'x'))}).ok());
+  uint64_t next_token = 0;
+  int messages = 0;
+  for (const v1::EncodeStreamResponse& response : call.responses) {
+    EXPECT_LT(response.ByteSizeLong(), 1U << 20);
+    if (!response.has_token_vectors()) continue;
+    ++messages;
+    EXPECT_EQ(response.token_vectors().begin_token(), next_token);
+    next_token += response.token_vectors().ids_size();
+  }
+  EXPECT_EQ(messages, 5);
+  EXPECT_EQ(next_token, 40U);
+}
+
+TEST(EncodeStreamTest, ASlowReaderStopsTheWork) {
+  constexpr int kChunks = 400;
+  constexpr size_t kChunkBytes = size_t{64} << 10;
+  TestServer test(LoopbackConfig(), {.hidden_size = 16384});
+  Call call(test);
+  ASSERT_TRUE(call.stream->Write(Config()));
+  ASSERT_TRUE(call.stream->Write(Text(std::string(4 * kChunks, 'x'))));
+  call.stream->WritesDone();
+  ASSERT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.refusals > 0; }));
+  // The queue of 4 MiB, and what the transport has taken.
+  EXPECT_LT(test.encoder->stats().chunks * kChunkBytes, size_t{10} << 20);
+  ASSERT_TRUE(call.ReadAll().ok());
+  EXPECT_EQ(call.CountChunks(), kChunks);
+  EXPECT_GT(test.encoder->stats().resumes, 0);
+}
+
+TEST(EncodeStreamTest, APieceIsReadOnceTheOneBeforeIsConsumed) {
+  TestServer test;
+  Call call(test);
+  std::vector<v1::EncodeStreamRequest> requests(100, Text("abcdefgh"));
+  requests.insert(requests.begin(), Config());
+  ASSERT_TRUE(call.Run(requests).ok());
+  EXPECT_EQ(call.CountChunks(), 200);
+  EXPECT_EQ(test.encoder->stats().overlapping_appends, 0);
+}
+
+TEST(EncodeStreamTest, AClientThatCancelsStopsTheWork) {
+  TestServer test;
+  Call call(test);
+  ASSERT_TRUE(call.stream->Write(Config()));
+  ASSERT_TRUE(call.stream->Write(Text("hold on")));
+  ASSERT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 1; }));
+  call.context.TryCancel();
+  EXPECT_EQ(call.ReadAll().error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_TRUE(test.encoder->WaitFor(AllDone));
+  EXPECT_EQ(test.encoder->stats().endings[0].code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST(EncodeStreamTest, AClientThatDisappearsStopsTheWork) {
+  TestServer test;
+  {
+    std::shared_ptr<grpc::Channel> channel = test.NewChannel();
+    auto stub = v1::EncoderService::NewStub(channel);
+    grpc::ClientContext context;
+    std::unique_ptr<Stream> stream = stub->EncodeStream(&context);
+    ASSERT_TRUE(stream->Write(Config()));
+    ASSERT_TRUE(stream->Write(Text("hold on")));
+    ASSERT_TRUE(test.encoder->WaitFor(
+        [](const FakeEncoderStats& s) { return s.opened == 1; }));
+    context.TryCancel();
+    stream->Finish();
+  }
+  ASSERT_TRUE(test.encoder->WaitFor(AllDone));
+  v1::EncodeResponse response;
+  grpc::ClientContext context;
+  v1::EncodeRequest request;
+  request.set_text("still here");
+  EXPECT_TRUE(test.encode->Encode(&context, request, &response).ok());
+}
+
+TEST(EncodeStreamTest, TheClientsDeadlineStopsTheWork) {
+  TestServer test;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(500));
+  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
+  stream->Write(Config());
+  stream->Write(Text("hold on"));
+  v1::EncodeStreamResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == s.opened; }));
+}
+
+TEST(EncodeStreamTest, TheServersTimeLimitEndsTheStream) {
+  ServerConfig config = LoopbackConfig();
+  config.max_stream = absl::Milliseconds(500);
+  TestServer test(config);
+  Call call(test);
+  call.stream->Write(Config());
+  call.stream->Write(Text("hold on"));
+  const grpc::Status status = call.ReadAll();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ReasonOf(status), "DEADLINE_EXCEEDED");
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == s.opened; }));
+}
+
+TEST(EncodeStreamTest, AClientThatStopsSendingIsCutOff) {
+  ServerConfig config = LoopbackConfig();
+  config.stall_timeout = absl::Milliseconds(300);
+  TestServer test(config);
+  Call call(test);
+  call.stream->Write(Config());
+  const grpc::Status status = call.ReadAll();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ReasonOf(status), "CLIENT_STALLED");
+  EXPECT_TRUE(test.encoder->WaitFor(AllDone));
+}
+
+TEST(EncodeStreamTest, AClientThatStopsReadingIsCutOff) {
+  ServerConfig config = LoopbackConfig();
+  config.stall_timeout = absl::Milliseconds(300);
+  TestServer test(config, {.hidden_size = 16384});
+  Call call(test);
+  call.stream->Write(Config());
+  call.stream->Write(Text(std::string(1600, 'x')));
+  call.stream->WritesDone();
+  ASSERT_TRUE(test.encoder->WaitFor(AllDone));
+  EXPECT_EQ(test.encoder->stats().endings[0].code(),
+            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(call.ReadAll().ok());
+}
+
+TEST(EncodeStreamTest, AMessageOverTheLimitEndsTheStream) {
+  TestServer test;
+  Call call(test);
+  const grpc::Status status =
+      call.Run({Config(), Text(std::string((4 << 20) + 100, 'x'))});
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(test.encoder->WaitFor(AllDone));
+  EXPECT_FALSE(test.encoder->stats().endings[0].ok());
+}
+
+}  // namespace
+}  // namespace longhand::testing

@@ -1,0 +1,337 @@
+// Encode, EncodeBatch and ModelService through a real gRPC connection.
+#include <chrono>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/test_server.h"
+
+namespace longhand::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using BatchStream =
+    grpc::ClientReaderWriter<v1::EncodeBatchRequest, v1::EncodeBatchResponse>;
+
+// Chunks of 64 KiB, so that a few hundred make a large response.
+FakeEncoderOptions LargeVectors() { return {.hidden_size = 16384}; }
+
+grpc::Status Encode(TestServer& test, const v1::EncodeRequest& request,
+                    v1::EncodeResponse* response) {
+  grpc::ClientContext context;
+  return test.encode->Encode(&context, request, response);
+}
+
+v1::EncodeRequest TextRequest(const std::string& text) {
+  v1::EncodeRequest request;
+  request.set_text(text);
+  return request;
+}
+
+v1::EncodeBatchRequest BatchItem(uint64_t id, const std::string& text) {
+  v1::EncodeBatchRequest item;
+  item.set_correlation_id(id);
+  item.mutable_request()->set_text(text);
+  return item;
+}
+
+TEST(EncodeTest, ReturnsTheWholeResult) {
+  TestServer test;
+  v1::EncodeResponse response;
+  const grpc::Status status =
+      Encode(test, TextRequest("abcdefghij"), &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.chunks_size(), 3);
+  EXPECT_EQ(response.chunks(2).begin_byte(), 8U);
+  EXPECT_EQ(response.chunks(2).end_byte(), 10U);
+  EXPECT_EQ(response.chunks(2).vector().size(), 16U);
+  EXPECT_EQ(response.document_vector().size(), 16U);
+  EXPECT_EQ(response.summary().received_bytes(), 10U);
+  EXPECT_EQ(response.summary().model_fingerprint(), "00ff");
+  EXPECT_EQ(test.server->metrics().encode.started.Value(), 1);
+}
+
+TEST(EncodeTest, TokenIdsAndTokenVectors) {
+  TestServer test;
+  v1::EncodeRequest request;
+  for (uint32_t i = 0; i < 6; ++i) request.mutable_token_ids()->add_ids(i);
+  request.mutable_options()->add_outputs(v1::OUTPUT_TOKEN_VECTORS);
+  v1::EncodeResponse response;
+  ASSERT_TRUE(Encode(test, request, &response).ok());
+  ASSERT_EQ(response.token_vectors_size(), 2);
+  EXPECT_EQ(response.token_vectors(1).begin_token(), 4U);
+}
+
+TEST(EncodeTest, ErrorsCarryTheirReason) {
+  TestServer test;
+  v1::EncodeResponse response;
+  grpc::Status status = Encode(test, v1::EncodeRequest(), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ReasonOf(status), "CONTENT_MISSING");
+
+  status = Encode(test, TextRequest(""), &response);
+  EXPECT_EQ(ReasonOf(status), "EMPTY_DOCUMENT");
+
+  v1::EncodeRequest request = TextRequest("text");
+  request.mutable_options()->set_model("other");
+  status = Encode(test, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ErrorInfoOf(status).metadata().at("known"), "fake");
+
+  request = TextRequest("text");
+  request.mutable_options()->set_mechanism("missing");
+  EXPECT_EQ(ReasonOf(Encode(test, request, &response)), "MECHANISM_UNKNOWN");
+}
+
+TEST(EncodeTest, RequestOverTheLimitLeavesTheConnectionUsable) {
+  TestServer test;
+  v1::EncodeResponse response;
+  const std::string large((4 << 20) + 1, 'x');
+  grpc::Status status = Encode(test, TextRequest(large), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Encode(test, TextRequest("small"), &response).ok());
+  EXPECT_EQ(test.encoder->stats().opened, 1);
+}
+
+TEST(EncodeTest, ResponseOverTheLimitPointsToEncodeStream) {
+  TestServer test(LoopbackConfig(), LargeVectors());
+  v1::EncodeResponse response;
+  const grpc::Status status =
+      Encode(test, TextRequest(std::string(400, 'x')), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "RESPONSE_TOO_LARGE");
+  EXPECT_EQ(ErrorInfoOf(status).metadata().at("limit_bytes"), "4194304");
+  EXPECT_GT(std::stoul(ErrorInfoOf(status).metadata().at("size_bytes")),
+            4194304U);
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr("EncodeStream"));
+  EXPECT_TRUE(Encode(test, TextRequest("xxxx"), &response).ok());
+}
+
+TEST(EncodeTest, CompressedRequestsAreRefused) {
+  TestServer test;
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  v1::EncodeResponse response;
+  const grpc::Status status = test.encode->Encode(
+      &context, TextRequest(std::string(10000, 'x')), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(test.encoder->stats().opened, 0);
+}
+
+TEST(EncodeTest, CancellingStopsTheDocument) {
+  TestServer test;
+  grpc::ClientContext context;
+  grpc::Status status;
+  v1::EncodeResponse response;
+  std::thread call([&] {
+    status = test.encode->Encode(&context, TextRequest("hold on"), &response);
+  });
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 1; }));
+  context.TryCancel();
+  call.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == 1; }));
+  EXPECT_EQ(test.encoder->stats().endings[0].code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST(EncodeTest, DeadlineStopsTheDocument) {
+  TestServer test;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(300));
+  v1::EncodeResponse response;
+  const grpc::Status status =
+      test.encode->Encode(&context, TextRequest("hold on"), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == s.opened; }));
+}
+
+TEST(EncodeTest, OverloadSaysWhenToRetry) {
+  FakeEncoderOptions options;
+  options.encoder.max_concurrent_documents = 1;
+  TestServer test(LoopbackConfig(), options);
+  grpc::ClientContext first_context;
+  v1::EncodeResponse first_response;
+  std::thread first([&] {
+    test.encode->Encode(&first_context, TextRequest("hold on"), &first_response)
+        .ok();
+  });
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 1; }));
+  grpc::ClientContext context;
+  v1::EncodeResponse response;
+  const grpc::Status status =
+      test.encode->Encode(&context, TextRequest("text"), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(status), "OVERLOADED");
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("grpc-retry-pushback-ms"),
+            1U);
+  test.encoder->ReleaseHeld();
+  first.join();
+  EXPECT_EQ(first_response.chunks_size(), 2);
+}
+
+TEST(EncodeBatchTest, ResultsComeInOrderOfCompletion) {
+  TestServer test;
+  grpc::ClientContext context;
+  std::unique_ptr<BatchStream> stream = test.encode->EncodeBatch(&context);
+  ASSERT_TRUE(stream->Write(BatchItem(1, "hold on")));
+  ASSERT_TRUE(stream->Write(BatchItem(2, "go")));
+  v1::EncodeBatchResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.correlation_id(), 2U);
+  EXPECT_EQ(response.response().chunks_size(), 1);
+  test.encoder->ReleaseHeld();
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.correlation_id(), 1U);
+  EXPECT_EQ(response.response().chunks_size(), 2);
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST(EncodeBatchTest, ErrorsAreOfOneDocument) {
+  TestServer test(LoopbackConfig(), LargeVectors());
+  grpc::ClientContext context;
+  std::unique_ptr<BatchStream> stream = test.encode->EncodeBatch(&context);
+  v1::EncodeBatchRequest bad_gate = BatchItem(1, "text");
+  bad_gate.mutable_request()->mutable_options()->set_gate(7);
+  ASSERT_TRUE(stream->Write(bad_gate));
+  ASSERT_TRUE(stream->Write(BatchItem(2, "")));
+  ASSERT_TRUE(stream->Write(BatchItem(3, std::string(400, 'x'))));
+  ASSERT_TRUE(stream->Write(v1::EncodeBatchRequest()));
+  ASSERT_TRUE(stream->Write(BatchItem(5, "text")));
+  stream->WritesDone();
+  std::map<uint64_t, std::string> reasons;
+  v1::EncodeBatchResponse response;
+  while (stream->Read(&response)) {
+    reasons[response.correlation_id()] =
+        response.has_error() ? ErrorInfoOf(response.error()).reason() : "OK";
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(reasons, (std::map<uint64_t, std::string>{{0, "CONTENT_MISSING"},
+                                                      {1, "GATE_OUT_OF_RANGE"},
+                                                      {2, "EMPTY_DOCUMENT"},
+                                                      {3, "RESPONSE_TOO_LARGE"},
+                                                      {5, "OK"}}));
+}
+
+TEST(EncodeBatchTest, DocumentsInWorkAreBounded) {
+  constexpr int kDocuments = 40;
+  TestServer test;
+  grpc::ClientContext context;
+  std::unique_ptr<BatchStream> stream = test.encode->EncodeBatch(&context);
+  for (int i = 0; i < kDocuments; ++i) {
+    ASSERT_TRUE(stream->Write(BatchItem(i, "hold on")));
+  }
+  stream->WritesDone();
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 16; }));
+  test.encoder->ReleaseHeld();
+  int count = 0;
+  v1::EncodeBatchResponse response;
+  while (stream->Read(&response)) count += response.has_response() ? 1 : 0;
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(count, kDocuments);
+  EXPECT_EQ(test.encoder->stats().max_open, 16);
+}
+
+TEST(EncodeBatchTest, CancellingStopsAllDocuments) {
+  TestServer test;
+  grpc::ClientContext context;
+  std::unique_ptr<BatchStream> stream = test.encode->EncodeBatch(&context);
+  for (int i = 0; i < 5; ++i) stream->Write(BatchItem(i, "hold on"));
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 5; }));
+  context.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == 5; }));
+}
+
+TEST(ModelServiceTest, DescribesTheModel) {
+  TestServer test;
+  grpc::ClientContext context;
+  v1::GetModelResponse response;
+  ASSERT_TRUE(
+      test.models->GetModel(&context, v1::GetModelRequest(), &response).ok());
+  EXPECT_EQ(response.model().name(), "fake");
+  EXPECT_EQ(response.model().limits().max_message_bytes(), 4U << 20);
+  EXPECT_THAT(response.model().mechanisms(),
+              ElementsAre("bsbr", "independent"));
+  grpc::ClientContext other_context;
+  v1::GetModelRequest other;
+  other.set_name("other");
+  EXPECT_EQ(ReasonOf(test.models->GetModel(&other_context, other, &response)),
+            "MODEL_NOT_FOUND");
+}
+
+class TokenizeTest : public ::testing::Test {
+ protected:
+  TokenizeTest()
+      : tokenizer_(*Tokenizer::FromJson(R"({
+          "version": "1.0",
+          "normalizer": {"type": "Lowercase"},
+          "pre_tokenizer": {"type": "BertPreTokenizer"},
+          "model": {"type": "WordPiece", "unk_token": "[UNK]",
+                    "continuing_subword_prefix": "##",
+                    "max_input_chars_per_word": 100,
+                    "vocab": {"[UNK]": 0, "long": 1, "##hand": 2, "text": 3}}
+        })")) {}
+
+  ServedModel WithTokenizer() const {
+    ServedModel model = FakeServedModel();
+    model.tokenizer = tokenizer_.get();
+    return model;
+  }
+
+  const std::unique_ptr<const Tokenizer> tokenizer_;
+};
+
+TEST_F(TokenizeTest, GivesIdsSpansAndEntries) {
+  TestServer test(LoopbackConfig(), {}, WithTokenizer());
+  v1::TokenizeRequest request;
+  request.set_text("Longhand  text!");
+  request.set_include_tokens(true);
+  grpc::ClientContext context;
+  v1::TokenizeResponse response;
+  const grpc::Status status =
+      test.models->Tokenize(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(response.ids(), ElementsAre(1, 2, 3, 0));
+  EXPECT_THAT(response.begin_bytes(), ElementsAre(0, 4, 10, 14));
+  EXPECT_THAT(response.end_bytes(), ElementsAre(4, 8, 14, 15));
+  EXPECT_THAT(response.tokens(),
+              ElementsAre("long", "##hand", "text", "[UNK]"));
+}
+
+TEST_F(TokenizeTest, ErrorsSayWhy) {
+  TestServer test(LoopbackConfig(), {}, WithTokenizer());
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "EMPTY_DOCUMENT"}, {"caf\xc3", "INVALID_UTF8"}};
+  for (const auto& [text, reason] : cases) {
+    v1::TokenizeRequest request;
+    request.set_text(text);
+    grpc::ClientContext context;
+    v1::TokenizeResponse response;
+    EXPECT_EQ(ReasonOf(test.models->Tokenize(&context, request, &response)),
+              reason);
+  }
+  TestServer without;
+  v1::TokenizeRequest request;
+  request.set_text("text");
+  grpc::ClientContext context;
+  v1::TokenizeResponse response;
+  EXPECT_EQ(ReasonOf(without.models->Tokenize(&context, request, &response)),
+            "NO_TOKENIZER");
+}
+
+}  // namespace
+}  // namespace longhand::testing
