@@ -1,7 +1,14 @@
 # Every external dependency, found in one place.
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
-find_package(dnnl REQUIRED)
+# Not oneDNN's CMake package: Debian's asks for OpenCL, which the CPU engine does
+# not use.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(DNNL::dnnl UNKNOWN IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES
+  IMPORTED_LOCATION "${DNNL_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${DNNL_INCLUDE_DIR}")
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)

@@ -1,7 +1,7 @@
 # Helpers that keep the CMakeLists.txt of each folder to a few lines.
 add_library(longhand_warnings INTERFACE)
 target_compile_options(longhand_warnings INTERFACE
-  -Wall -Wextra -Wshadow -Wvla -Wnon-virtual-dtor -Werror=return-type
+  -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wvla -Wnon-virtual-dtor -Werror=return-type
   -Werror=unused-result -fstack-protector-strong)
 target_compile_definitions(longhand_warnings INTERFACE _GLIBCXX_ASSERTIONS)
 

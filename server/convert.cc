@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
+#include <map>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -126,7 +127,7 @@ absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
     // Written so that NaN fails.
     if (!(options.gate() >= 0 && options.gate() <= 1)) {
       return Invalid("GATE_OUT_OF_RANGE", "gate must be from 0 to 1",
-                     {{"minimum", "0"}, {"maximum", "1"}});
+                     {{"min", "0"}, {"max", "1"}});
     }
     result.gate = options.gate();
   }
@@ -135,11 +136,11 @@ absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
     const int maximum = model.config.max_positions();
     if (options.chunk_tokens() < static_cast<uint32_t>(minimum) ||
         options.chunk_tokens() > static_cast<uint32_t>(maximum)) {
-      return Invalid("CHUNK_TOKENS_OUT_OF_RANGE",
-                     absl::StrCat("chunk_tokens must be from ", minimum, " to ",
-                                  maximum, " for this model"),
-                     {{"minimum", absl::StrCat(minimum)},
-                      {"maximum", absl::StrCat(maximum)}});
+      return Invalid(
+          "CHUNK_TOKENS_OUT_OF_RANGE",
+          absl::StrCat("chunk_tokens must be from ", minimum, " to ", maximum,
+                       " for this model"),
+          {{"min", absl::StrCat(minimum)}, {"max", absl::StrCat(maximum)}});
     }
     result.chunk_tokens = static_cast<int>(options.chunk_tokens());
   }
@@ -147,35 +148,16 @@ absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
   return result;
 }
 
-absl::StatusOr<std::vector<int32_t>> FromProto(const v1::TokenIds& ids,
-                                               const ServedModel& model) {
-  const auto vocab_size = static_cast<uint32_t>(model.config.vocab_size);
-  std::vector<int32_t> result;
-  result.reserve(static_cast<size_t>(ids.ids_size()));
-  for (uint32_t id : ids.ids()) {
-    if (id >= vocab_size) {
-      return Invalid("TOKEN_OUT_OF_RANGE",
-                     absl::StrCat("token ids must be below ", vocab_size,
-                                  "; the one at position ", result.size(),
-                                  " of this message is ", id),
-                     {{"vocab_size", absl::StrCat(vocab_size)},
-                      {"position", absl::StrCat(result.size())}});
-    }
-    result.push_back(static_cast<int32_t>(id));
-  }
-  return result;
+std::vector<int32_t> FromProto(const v1::TokenIds& ids) {
+  return std::vector<int32_t>(ids.ids().begin(), ids.ids().end());
 }
 
-absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request,
-                                         const ServedModel& model) {
+absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request) {
   switch (request.content_case()) {
     case v1::EncodeRequest::kText:
       return Content(request.text());
-    case v1::EncodeRequest::kTokenIds: {
-      LH_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                          FromProto(request.token_ids(), model));
-      return Content(std::move(ids));
-    }
+    case v1::EncodeRequest::kTokenIds:
+      return Content(FromProto(request.token_ids()));
     case v1::EncodeRequest::CONTENT_NOT_SET:
       break;
   }

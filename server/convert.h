@@ -33,15 +33,13 @@ absl::Status CheckModelName(std::string_view name, const ServedModel& model);
 absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
                                         const ServedModel& model);
 
-// INVALID_ARGUMENT (TOKEN_OUT_OF_RANGE) with the metadata "position" and
-// "vocab_size" for the first id that is not in the vocabulary.
-absl::StatusOr<std::vector<int32_t>> FromProto(const v1::TokenIds& ids,
-                                               const ServedModel& model);
+// The same bits. The encoder checks that they are in the vocabulary, since it
+// knows their places in the document.
+std::vector<int32_t> FromProto(const v1::TokenIds& ids);
 
 // The document of a unary request. INVALID_ARGUMENT (CONTENT_MISSING) if
-// neither content is set; as above for token ids.
-absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request,
-                                         const ServedModel& model);
+// neither content is set.
+absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request);
 
 v1::EncodeOptions ToProto(const EncodeOptions& options,
                           const ServedModel& model);

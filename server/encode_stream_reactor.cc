@@ -128,10 +128,8 @@ absl::Status EncodeStreamReactor::Configure(const v1::EncodeOptions& proto) {
   LH_ASSIGN_OR_RETURN(EncodeOptions options, FromProto(proto, service_.model));
   absl::StatusOr<std::shared_ptr<Document>> document = service_.encoder.Open(
       options, deadline(), std::make_shared<Sink>(service_, Shared()));
-  if (!document.ok()) {
-    service_.metrics.RecordRefusal(document.status());
-    return document.status();
-  }
+  DocumentRecorder::RecordOpen(document.status(), service_.metrics);
+  if (!document.ok()) return document.status();
   document_.Set(*std::move(document));
   return absl::OkStatus();
 }
@@ -146,12 +144,9 @@ absl::Status EncodeStreamReactor::Append(Document& document,
     case v1::EncodeStreamRequest::kText:
       document.Append(std::move(*request.mutable_text()), std::move(consumed));
       return absl::OkStatus();
-    case v1::EncodeStreamRequest::kTokenIds: {
-      LH_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                          FromProto(request.token_ids(), service_.model));
-      document.AppendIds(std::move(ids), std::move(consumed));
+    case v1::EncodeStreamRequest::kTokenIds:
+      document.AppendIds(FromProto(request.token_ids()), std::move(consumed));
       return absl::OkStatus();
-    }
     case v1::EncodeStreamRequest::kConfig:
       return Invalid("CONFIG_REPEATED",
                      "only the first message of a stream may be config");

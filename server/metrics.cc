@@ -104,7 +104,7 @@ Counter& AddWasted(Registry& registry, const char* cause) {
 
 Counter& AddRejected(Registry& registry, const char* reason) {
   return AddCounter(registry, "longhand_admission_rejected_total",
-                    "Documents refused before any work, by reason.",
+                    "Documents refused with UNAVAILABLE, by what was short.",
                     {{"reason", reason}});
 }
 
@@ -135,10 +135,9 @@ Metrics::Metrics(const BuildLabels& build)
       wasted_cancelled_tokens(AddWasted(*registry_, "cancelled")),
       wasted_expired_tokens(AddWasted(*registry_, "expired")),
       wasted_failed_tokens(AddWasted(*registry_, "failed")),
-      rejected_overloaded_(AddRejected(*registry_, "overloaded")),
-      rejected_shutting_down_(AddRejected(*registry_, "shutting_down")),
-      rejected_memory_(AddRejected(*registry_, "memory")),
-      rejected_other_(AddRejected(*registry_, "other")) {
+      rejected_documents(AddRejected(*registry_, "documents")),
+      rejected_memory(AddRejected(*registry_, "memory")),
+      rejected_shutting_down(AddRejected(*registry_, "shutting_down")) {
   prometheus::BuildGauge()
       .Name("longhand_build_info")
       .Help("1; the labels say what runs.")
@@ -150,19 +149,6 @@ Metrics::Metrics(const BuildLabels& build)
             {"model", build.model},
             {"fingerprint", build.fingerprint}})
       .Set(1);
-}
-
-void Metrics::RecordRefusal(const absl::Status& why) {
-  const std::string reason = StatusReason(why);
-  if (reason == "OVERLOADED") {
-    rejected_overloaded_.Increment();
-  } else if (reason == "SHUTTING_DOWN") {
-    rejected_shutting_down_.Increment();
-  } else if (why.code() == absl::StatusCode::kResourceExhausted) {
-    rejected_memory_.Increment();
-  } else if (why.code() == absl::StatusCode::kUnavailable) {
-    rejected_other_.Increment();
-  }
 }
 
 CallRecorder::CallRecorder(const MethodMetrics& metrics)
@@ -197,16 +183,32 @@ void DocumentRecorder::OnDone(const absl::StatusOr<EncodeSummary>& summary) {
     metrics_.queue_wait_seconds.Observe(absl::ToDoubleSeconds(timings.queue));
     return;
   }
+  RecordFailure(summary.status());
+}
+
+void DocumentRecorder::RecordOpen(const absl::Status& status,
+                                  Metrics& metrics) {
+  if (absl::IsUnavailable(status)) metrics.rejected_documents.Increment();
+}
+
+void DocumentRecorder::RecordFailure(const absl::Status& why) {
   auto tokens =
       static_cast<double>(encoded_tokens_.load(std::memory_order_relaxed));
   metrics_.encoded_tokens.Increment(tokens);
-  switch (summary.status().code()) {
+  switch (why.code()) {
     case absl::StatusCode::kCancelled:
       metrics_.wasted_cancelled_tokens.Increment(tokens);
       return;
     case absl::StatusCode::kDeadlineExceeded:
       metrics_.wasted_expired_tokens.Increment(tokens);
       return;
+    case absl::StatusCode::kUnavailable:
+      if (StatusReason(why) == "SHUTTING_DOWN") {
+        metrics_.rejected_shutting_down.Increment();
+      } else {
+        metrics_.rejected_memory.Increment();
+      }
+      [[fallthrough]];
     default:
       metrics_.wasted_failed_tokens.Increment(tokens);
   }

@@ -46,9 +46,6 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // Records a document that was refused by Encoder::Open.
-  void RecordRefusal(const absl::Status& why);
-
   // For an Exposer, and for tests.
   const std::shared_ptr<prometheus::Registry>& registry() const {
     return registry_;
@@ -75,12 +72,9 @@ class Metrics {
   prometheus::Counter& wasted_cancelled_tokens;
   prometheus::Counter& wasted_expired_tokens;
   prometheus::Counter& wasted_failed_tokens;
-
- private:
-  prometheus::Counter& rejected_overloaded_;
-  prometheus::Counter& rejected_shutting_down_;
-  prometheus::Counter& rejected_memory_;
-  prometheus::Counter& rejected_other_;
+  prometheus::Counter& rejected_documents;  // by Encoder::Open
+  prometheus::Counter& rejected_memory;
+  prometheus::Counter& rejected_shutting_down;
 };
 
 // Records one call. Received and Sent come from anywhere; Finished once.
@@ -99,15 +93,19 @@ class CallRecorder {
   const absl::Time start_;
 };
 
-// Records one document that was opened: feed it what its EncodeSink receives.
+// Records one document: what Encoder::Open answered, then what its EncodeSink
+// receives.
 class DocumentRecorder {
  public:
   explicit DocumentRecorder(Metrics& metrics) : metrics_(metrics) {}
 
+  static void RecordOpen(const absl::Status& status, Metrics& metrics);
   void OnProgress(const EncodeProgress& progress);
   void OnDone(const absl::StatusOr<EncodeSummary>& summary);
 
  private:
+  void RecordFailure(const absl::Status& why);
+
   Metrics& metrics_;
   std::atomic<uint64_t> encoded_tokens_{0};
 };

@@ -73,8 +73,9 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
   absl::Status Check(const v1::TokenizeRequest& request) const {
     LH_RETURN_IF_ERROR(CheckModelName(request.model(), context_.model));
     if (context_.model.tokenizer == nullptr) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, "NO_TOKENIZER",
-                       "the server runs without a tokenizer; send token ids");
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, "TOKENIZER_MISSING",
+          "the model is served without a tokenizer; send token ids");
     }
     if (request.text().empty()) {
       return MakeError(absl::StatusCode::kInvalidArgument, "EMPTY_DOCUMENT",

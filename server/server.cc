@@ -67,6 +67,8 @@ Server::Server(const ServerConfig& config, ServedModel model,
 Server::~Server() {
   exposer_.reset();
   Drain(absl::ZeroDuration(), absl::ZeroDuration());
+  // Its last callbacks use the members that go next.
+  encoder_.reset();
 }
 
 absl::Status Server::StartMetrics(const std::string& address) {

@@ -58,7 +58,7 @@ class Server {
   // In the order of dependence: calls record into metrics_ and use encoder_.
   const ServedModel model_;
   const std::unique_ptr<Metrics> metrics_;
-  const std::unique_ptr<Encoder> encoder_;
+  std::unique_ptr<Encoder> encoder_;
   const ServiceContext context_;
   EncoderService encoder_service_;
   ModelService model_service_;

@@ -26,7 +26,7 @@ and longhand.v1.ModelService, the standard health service, and Prometheus
 metrics on a port of their own. SIGTERM drains it.)";
 
 constexpr std::string_view kFooter =
-    R"(A value is taken from the command line, else from the --config file, else from
+    R"(A value comes from the command line, else from the --config file, else from
 the environment variable named beside the flag, else it is the default shown in
 brackets. Sizes are bytes or carry a suffix: KiB, MiB, GiB (1024), KB, MB, GB
 (1000). Times are seconds; fractions are fine.
@@ -114,7 +114,7 @@ class Group {
  private:
   CLI::Option* Finish(const std::string& flag, CLI::Option* option) {
     std::string env = absl::AsciiStrToUpper(flag.substr(2));
-    return option->group(name_)->envname(
+    return option->take_last()->group(name_)->envname(
         absl::StrCat("LONGHAND_", absl::StrReplaceAll(env, {{"-", "_"}})));
   }
 
@@ -155,8 +155,8 @@ void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
                 "Text in one document; token ids count four bytes each");
   group.AddSize("--max-working-bytes", &encoder->max_working_bytes, 0,
                 uint64_t{1} << 46,
-                "Chunk states and activations of one document; 0: a quarter "
-                "of the memory of the machine or the cgroup");
+                "Chunk states and activations of all documents together; 0: "
+                "half of the memory of the machine or the cgroup");
   group.AddInt("--max-batch-chunks", &encoder->max_batch_chunks, 1, 4096,
                "Chunks of one document that are computed together; fewer "
                "react faster to a cancellation");

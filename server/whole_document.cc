@@ -105,16 +105,13 @@ absl::StatusOr<std::shared_ptr<Document>> EncodeWholeDocument(
     absl::Time deadline, ResponseLimit limit, Done done) {
   LH_ASSIGN_OR_RETURN(EncodeOptions options,
                       FromProto(request.options(), context.model));
-  LH_ASSIGN_OR_RETURN(Content content,
-                      ContentFromProto(request, context.model));
+  LH_ASSIGN_OR_RETURN(Content content, ContentFromProto(request));
   auto collector =
       std::make_shared<ResponseCollector>(context, limit, std::move(done));
   absl::StatusOr<std::shared_ptr<Document>> document =
       context.encoder.Open(options, deadline, collector);
-  if (!document.ok()) {
-    context.metrics.RecordRefusal(document.status());
-    return document.status();
-  }
+  DocumentRecorder::RecordOpen(document.status(), context.metrics);
+  if (!document.ok()) return document.status();
   collector->Bind(*document);
   Feed(**document, std::move(content));
   return document;

@@ -22,9 +22,9 @@ namespace longhand {
 struct ModelOptions {
   // A Hugging Face directory: config.json, model.safetensors, tokenizer.json,
   // optionally modules.json and 1_Pooling/config.json (sentence-transformers).
-  std::string directory;
+  std::string directory = {};
   // The name that requests may give. Empty: the directory's last component.
-  std::string name;
+  std::string name = {};
   // "fp32".
   std::string precision = "fp32";
   // Load without tokenizer.json: token ids only.

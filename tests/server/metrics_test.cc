@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
 
@@ -62,13 +63,14 @@ TEST(MetricsTest, RecordingAddsNoSeries) {
     call.Received();
     call.Sent();
     call.Finished(static_cast<grpc::StatusCode>(code));
-    metrics.RecordRefusal(MakeError(static_cast<absl::StatusCode>(code % 17),
-                                    "REASON_" + std::to_string(code),
-                                    "refused"));
+    DocumentRecorder::RecordOpen(
+        MakeError(static_cast<absl::StatusCode>(1 + (code + 16) % 16),
+                  "REASON_" + std::to_string(code), "refused"),
+        metrics);
     DocumentRecorder document(metrics);
     document.OnProgress({.encoded_tokens = 5});
-    document.OnDone(
-        absl::Status(static_cast<absl::StatusCode>(1 + code % 16), "ended"));
+    document.OnDone(absl::Status(
+        static_cast<absl::StatusCode>(1 + (code + 16) % 16), "ended"));
   }
   DocumentRecorder(metrics).OnDone(EncodeSummary());
   EXPECT_EQ(SeriesOf(metrics), before);
@@ -108,6 +110,21 @@ TEST(MetricsTest, WorkForFailedDocumentsIsWasted) {
   DocumentRecorder(metrics).OnDone(summary);
   EXPECT_EQ(metrics.encoded_tokens.Value(), 37);
   EXPECT_EQ(metrics.wasted_failed_tokens.Value(), 10);
+}
+
+TEST(MetricsTest, RefusalsAreCountedByWhatWasShort) {
+  Metrics metrics(kBuild);
+  const absl::Status overloaded =
+      MakeError(absl::StatusCode::kUnavailable, "OVERLOADED", "busy");
+  DocumentRecorder::RecordOpen(overloaded, metrics);
+  DocumentRecorder::RecordOpen(absl::InvalidArgumentError(""), metrics);
+  DocumentRecorder::RecordOpen(absl::OkStatus(), metrics);
+  DocumentRecorder(metrics).OnDone(overloaded);
+  DocumentRecorder(metrics).OnDone(
+      MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "bye"));
+  EXPECT_EQ(metrics.rejected_documents.Value(), 1);
+  EXPECT_EQ(metrics.rejected_memory.Value(), 1);
+  EXPECT_EQ(metrics.rejected_shutting_down.Value(), 1);
 }
 
 TEST(ProcessMetricsTest, ValuesAreThoseOfThisProcess) {

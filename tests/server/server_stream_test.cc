@@ -99,15 +99,12 @@ TEST(EncodeStreamTest, AWrongConversationIsRefused) {
   bad_gate.mutable_config()->set_gate(-1);
   v1::EncodeStreamRequest missing = Config();
   missing.mutable_config()->set_mechanism("missing");
-  v1::EncodeStreamRequest bad_id;
-  bad_id.mutable_token_ids()->add_ids(1000);
   const std::vector<Case> cases = {
       {{}, "CONFIG_EXPECTED"},
       {{Text("text")}, "CONFIG_EXPECTED"},
       {{v1::EncodeStreamRequest()}, "CONFIG_EXPECTED"},
       {{Config(), Config()}, "CONFIG_REPEATED"},
       {{Config(), v1::EncodeStreamRequest()}, "CONTENT_MISSING"},
-      {{Config(), bad_id}, "TOKEN_OUT_OF_RANGE"},
       {{Config()}, "EMPTY_DOCUMENT"},
       {{bad_gate}, "GATE_OUT_OF_RANGE"},
       {{missing}, "MECHANISM_UNKNOWN"},

@@ -330,7 +330,7 @@ TEST_F(TokenizeTest, ErrorsSayWhy) {
   grpc::ClientContext context;
   v1::TokenizeResponse response;
   EXPECT_EQ(ReasonOf(without.models->Tokenize(&context, request, &response)),
-            "NO_TOKENIZER");
+            "TOKENIZER_MISSING");
 }
 
 }  // namespace

@@ -107,14 +107,14 @@ TEST_P(ParityTest, HiddenStatesMatch) {
 
 INSTANTIATE_TEST_SUITE_P(
     Folders, ParityTest, ::testing::ValuesIn(ParityFolders()),
-    [](const auto& info) {
-      std::string name = info.param.parent_path().filename().string() + "_" +
-                         info.param.filename().string();
+    [](const auto& parameter) {
+      std::string name = parameter.param.parent_path().filename().string() + "_" +
+                         parameter.param.filename().string();
       std::replace_if(
           name.begin(), name.end(),
           [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
           '_');
-      return absl::StrCat(info.index, "_", name);
+      return absl::StrCat(parameter.index, "_", name);
     });
 
 TEST(ParityFolders, EveryFamilyHasCases) {

@@ -1,0 +1,191 @@
+// The vector loops against their slow twins, at sizes around every vector
+// length.
+
+#include "core/compute/vector_ops.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "core/compute/reference.h"
+#include "gtest/gtest.h"
+
+namespace longhand {
+namespace {
+
+constexpr int64_t kSizes[] = {1,  2,  3,  7,  8,  9,   15,
+                              16, 17, 31, 33, 64, 384, 385};
+
+std::vector<float> Random(int64_t size, uint32_t seed, float scale = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(static_cast<size_t>(size));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+void ExpectNear(const std::vector<float>& fast, const std::vector<float>& slow,
+                double tolerance) {
+  ASSERT_EQ(fast.size(), slow.size());
+  for (size_t i = 0; i < fast.size(); ++i) {
+    ASSERT_NEAR(fast[i], slow[i], tolerance * (1 + std::abs(slow[i]))) << i;
+  }
+}
+
+TEST(VectorOps, SoftmaxRows) {
+  for (int64_t columns : kSizes) {
+    for (float scale : {0.1f, 5.0f, 80.0f}) {
+      std::vector<float> fast = Random(3 * (columns + 2), 1, scale),
+                         slow = fast;
+      SoftmaxRows(fast.data(), 3, int(columns), columns + 2);
+      reference::SoftmaxRows(slow.data(), 3, int(columns), columns + 2);
+      ExpectNear(fast, slow, 2e-6);
+    }
+  }
+}
+
+TEST(VectorOps, SoftmaxIgnoresTheLowestScore) {
+  std::vector<float> scores = {1.0f, std::numeric_limits<float>::lowest() / 2,
+                               1.0f};
+  SoftmaxRows(scores.data(), 1, 3, 3);
+  EXPECT_EQ(scores[1], 0.0f);
+  EXPECT_FLOAT_EQ(scores[0], 0.5f);
+}
+
+TEST(VectorOps, LayerNormRows) {
+  for (int64_t columns : kSizes) {
+    std::vector<float> fast = Random(4 * columns, 2, 3), slow = fast;
+    const std::vector<float> scale = Random(columns, 3),
+                             bias = Random(columns, 4);
+    LayerNormRows(fast.data(), 4, int(columns), scale.data(), bias.data(),
+                  1e-5f);
+    reference::LayerNormRows(slow.data(), 4, int(columns), scale.data(),
+                             bias.data(), 1e-5f);
+    ExpectNear(fast, slow, 1e-4);
+  }
+}
+
+TEST(VectorOps, ElementWise) {
+  for (int64_t size : kSizes) {
+    const std::vector<float> x = Random(size, 5, 4);
+    std::vector<float> fast(x.size()), slow(x.size());
+    EluPlusOne(x.data(), size, fast.data());
+    reference::EluPlusOne(x.data(), size, slow.data());
+    ExpectNear(fast, slow, 1e-6);
+    for (float value : fast) EXPECT_GT(value, 0);
+    AddTo(x.data(), size, fast.data());
+    reference::AddTo(x.data(), size, slow.data());
+    Scale(0.3f, size, fast.data());
+    reference::Scale(0.3f, size, slow.data());
+    ExpectNear(fast, slow, 1e-6);
+  }
+}
+
+TEST(VectorOps, Dots) {
+  for (int64_t size : kSizes) {
+    const std::vector<float> a = Random(size, 6), b = Random(size, 7),
+                             c = Random(size, 8);
+    const float* x[] = {b.data(), c.data()};
+    std::vector<float> fast(2), slow(2);
+    Dots(a.data(), x, size, 0.5f, fast.data());
+    reference::Dots(a.data(), x, size, 0.5f, slow.data());
+    ExpectNear(fast, slow, 2e-5);
+  }
+}
+
+struct WeightedSumCase {
+  std::vector<std::vector<float>> sources, sums;
+  std::vector<const float*> x;
+  std::vector<float*> y;
+  std::vector<float> weights;
+
+  WeightedSumCase(int rows, int count, int64_t size) {
+    for (int s = 0; s < count; ++s) sources.push_back(Random(size, 10 + s));
+    for (int r = 0; r < rows; ++r) sums.push_back(Random(size, 100 + r));
+    weights = Random(int64_t{rows} * count, 9);
+    for (auto& source : sources) x.push_back(source.data());
+    for (auto& sum : sums) y.push_back(sum.data());
+  }
+  WeightedSumArgs Args(int64_t size) {
+    return {.x = x,
+            .weights = weights.data(),
+            .weight_stride = int64_t(x.size()),
+            .y = absl::MakeSpan(y),
+            .size = size};
+  }
+};
+
+TEST(VectorOps, WeightedSum) {
+  for (int rows : {1, 3, 4, 9}) {
+    for (int count : {1, 7, 8, 20}) {
+      for (int64_t size : {1, 9, 64, 1056}) {
+        WeightedSumCase fast(rows, count, size), slow(rows, count, size);
+        WeightedSum(fast.Args(size));
+        reference::WeightedSum(slow.Args(size));
+        for (int r = 0; r < rows; ++r) {
+          ExpectNear(fast.sums[r], slow.sums[r], 1e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST(VectorOps, WeightedSumOfARowDoesNotDependOnItsMates) {
+  WeightedSumCase together(9, 20, 70), alone(9, 20, 70);
+  WeightedSum(together.Args(70));
+  for (size_t r = 0; r < alone.y.size(); ++r) {
+    // Row by row, and its sources in two calls.
+    WeightedSumArgs args = alone.Args(70);
+    args.y = args.y.subspan(r, 1);
+    args.weights += r * alone.x.size();
+    args.x = absl::MakeConstSpan(alone.x).subspan(0, 5);
+    WeightedSum(args);
+    args.x = absl::MakeConstSpan(alone.x).subspan(5);
+    args.weights += 5;
+    WeightedSum(args);
+  }
+  EXPECT_EQ(together.sums, alone.sums);
+}
+
+TEST(VectorOps, GatedMerge) {
+  for (int64_t size : kSizes) {
+    std::vector<float> features = Random(3 * (size + 1), 1);
+    std::vector<float> normalizer = Random(size, 2);
+    for (float& value : features) value = std::abs(value);
+    for (float& value : normalizer) value = std::abs(value);
+    const std::vector<float> numerator = Random(3 * size, 3);
+    std::vector<float> fast = Random(3 * (size + 2), 4), slow = fast;
+    const auto args = [&](std::vector<float>& context) {
+      return GatedMergeArgs{.numerator = numerator.data(),
+                            .features = features.data(),
+                            .feature_stride = size + 1,
+                            .normalizer = normalizer.data(),
+                            .gate = 0.4f,
+                            .rows = 3,
+                            .size = size,
+                            .context = context.data(),
+                            .context_stride = size + 2};
+    };
+    GatedMerge(args(fast));
+    reference::GatedMerge(args(slow));
+    ExpectNear(fast, slow, 1e-5);
+  }
+}
+
+TEST(VectorOps, GatedMergeWithoutMassStaysFinite) {
+  const std::vector<float> zero(8, 0.0f);
+  std::vector<float> context(8, 1.0f);
+  GatedMerge({.numerator = zero.data(),
+              .features = zero.data(),
+              .feature_stride = 8,
+              .normalizer = zero.data(),
+              .gate = 0.5f,
+              .rows = 1,
+              .size = 8,
+              .context = context.data(),
+              .context_stride = 8});
+  EXPECT_EQ(context, std::vector<float>(8, 0.5f));
+}
+
+}  // namespace
+}  // namespace longhand
