@@ -1,6 +1,7 @@
 #include "server/grpc_options.h"
 
 #include <grpc/compression.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
@@ -16,7 +17,7 @@
 namespace longhand {
 namespace {
 
-// The reflection library adds itself to every server by a static initialiser.
+// The reflection library adds itself to every builder by a static initialiser.
 class WithoutReflection : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
@@ -55,28 +56,36 @@ void SetConnectionArguments(absl::Duration longest_call,
                   absl::Seconds(10));
 }
 
-}  // namespace
-
-void ApplyGrpcOptions(const ServerConfig& config,
-                      grpc::ServerBuilder* builder) {
+void SetLimits(const ServerConfig& config, grpc::ServerBuilder* builder) {
   const int message_bytes = static_cast<int>(config.max_message_bytes);
   builder->SetMaxReceiveMessageSize(message_bytes);
   builder->SetMaxSendMessageSize(message_bytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 * 1024);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               config.max_concurrent_streams);
-  // A second server on the port must fail, not take half of the connections.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  SetConnectionArguments(std::max(config.max_request, config.max_stream),
-                         builder);
   builder->SetResourceQuota(
       grpc::ResourceQuota("longhand").Resize(config.grpc_memory_bytes));
   // gRPC does not bound what a small compressed message expands to.
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+}
+
+}  // namespace
+
+std::unique_ptr<grpc::ServerBuilder> MakeServerBuilder(
+    const ServerConfig& config) {
+  // Keeps the linker from dropping the library. Before the builder is made.
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto builder = std::make_unique<grpc::ServerBuilder>();
+  SetLimits(config, builder.get());
+  SetConnectionArguments(std::max(config.max_request, config.max_stream),
+                         builder.get());
+  // A second server on the port must fail, not take half of the connections.
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   if (!config.reflection) {
     builder->SetOption(std::make_unique<WithoutReflection>());
   }
+  return builder;
 }
 
 }  // namespace longhand

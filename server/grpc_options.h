@@ -4,13 +4,16 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <memory>
+
 #include "server/server_config.h"
 
 namespace longhand {
 
-// Message and memory limits, keepalive, connection age, no compression, no
-// shared ports, reflection only if `config` asks for it.
-void ApplyGrpcOptions(const ServerConfig& config, grpc::ServerBuilder* builder);
+// With message and memory limits, keepalive, connection age, no compression, no
+// shared ports, and reflection only if `config` asks for it.
+std::unique_ptr<grpc::ServerBuilder> MakeServerBuilder(
+    const ServerConfig& config);
 
 }  // namespace longhand
 

@@ -102,7 +102,7 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
        {"tokenizer", model.tokenizer != nullptr},
        {"fingerprint", info.fingerprint}});
   if (!info.ignored_tensors.empty()) {
-    Log(LogLevel::kWarning, "the model's file holds tensors that are not used",
+    Log(LogLevel::kInfo, "the model's file holds tensors that are not used",
         {{"count", info.ignored_tensors.size()},
          {"first", info.ignored_tensors.front()}});
   }

@@ -1,10 +1,6 @@
 #include "server/server.h"
 
-#include <grpcpp/resource_quota.h>
-
-#include <algorithm>
 #include <exception>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -86,13 +82,12 @@ absl::Status Server::StartGrpc(const ServerConfig& config) {
   LH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
                       MakeServerCredentials(config.tls));
   Health::Enable();
-  grpc::ServerBuilder builder;
-  ApplyGrpcOptions(config, &builder);
+  std::unique_ptr<grpc::ServerBuilder> builder = MakeServerBuilder(config);
   int port = 0;
-  builder.AddListeningPort(config.listen, credentials, &port);
-  builder.RegisterService(&encoder_service_);
-  builder.RegisterService(&model_service_);
-  grpc_server_ = builder.BuildAndStart();
+  builder->AddListeningPort(config.listen, credentials, &port);
+  builder->RegisterService(&encoder_service_);
+  builder->RegisterService(&model_service_);
+  grpc_server_ = builder->BuildAndStart();
   // gRPC reports 1 as the port of a Unix socket.
   if (grpc_server_ == nullptr || port == 0) {
     grpc_server_.reset();

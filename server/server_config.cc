@@ -4,13 +4,16 @@
 #include <grpcpp/grpcpp.h>
 
 #include <map>
+#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "server/listen_address.h"
@@ -27,7 +30,7 @@ metrics on a port of their own. SIGTERM drains it.)";
 
 constexpr std::string_view kFooter =
     R"(A value comes from the command line, else from the --config file, else from
-the environment variable named beside the flag, else it is the default shown in
+the environment variable under the flag's text, else it is the default in
 brackets. Sizes are bytes or carry a suffix: KiB, MiB, GiB (1024), KB, MB, GB
 (1000). Times are seconds; fractions are fine.
 
@@ -49,6 +52,19 @@ std::string FormatSize(uint64_t bytes) {
     }
   }
   return absl::StrCat(bytes);
+}
+
+// Unlike CLI::Range, refuses NaN.
+CLI::Validator Between(double min, double max) {
+  return CLI::Validator(
+      [min, max](std::string& text) -> std::string {
+        double value = 0;
+        if (absl::SimpleAtod(text, &value) && value >= min && value <= max) {
+          return "";
+        }
+        return absl::StrCat(text, " is not a number from ", min, " to ", max);
+      },
+      "");
 }
 
 // Values in the units of the command line.
@@ -86,8 +102,8 @@ class Group {
   CLI::Option* AddSize(const std::string& flag, uint64_t* value, uint64_t min,
                        uint64_t max, const std::string& help) {
     return Add(flag, value, help)
-        ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
-        ->check(CLI::Range(min, max, "SIZE"))
+        ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true).description(""))
+        ->check(Between(min, max))
         ->default_str(FormatSize(*value))
         ->type_name("SIZE");
   }
@@ -95,14 +111,14 @@ class Group {
   CLI::Option* AddSeconds(const std::string& flag, double* value, double min,
                           const std::string& help) {
     return AddWithDefault(flag, value, help)
-        ->check(CLI::Range(min, 30.0 * 24 * 3600))
+        ->check(Between(min, 30.0 * 24 * 3600))
         ->type_name("SECONDS");
   }
 
   CLI::Option* AddInt(const std::string& flag, int* value, int min, int max,
                       const std::string& help) {
     return AddWithDefault(flag, value, help)
-        ->check(CLI::Range(min, max))
+        ->check(Between(min, max))
         ->type_name("INT");
   }
 
@@ -163,7 +179,8 @@ void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
 }
 
 void AddDefaultFlags(CLI::App* app, EncodeOptions* defaults) {
-  Group group(app, "What a request leaves open");
+  Group group(app,
+              "What a request leaves open (GetModel shows what is in effect)");
   group
       .Add("--default-mechanism", &defaults->mechanism,
            "Attention mechanism, such as bsbr")
@@ -180,12 +197,12 @@ void AddDefaultFlags(CLI::App* app, EncodeOptions* defaults) {
   group
       .Add("--default-gate", &defaults->gate,
            "Share of the retrieved part in each attention output, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Between(0, 1))
       ->type_name("FLOAT");
   group
       .Add("--default-chunk-tokens", &defaults->chunk_tokens,
            "Tokens per chunk, special tokens included")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Between(1, 1 << 20))
       ->type_name("INT");
   group.Add("--default-chunker", &defaults->chunker, "Chunker, such as fixed")
       ->type_name("NAME");
@@ -339,9 +356,67 @@ Flags DefaultFlags() {
   return flags;
 }
 
+// Name and type in one column; the explanation, the default and the variable,
+// wrapped, in the other.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kIndent); }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name();
+    return type.empty() ? "" : absl::StrCat(" ", type);
+  }
+
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text = option->get_description();
+    if (!option->get_default_str().empty()) {
+      absl::StrAppend(&text, " [", option->get_default_str(), "]");
+    }
+    std::string wrapped;
+    size_t column = 0;
+    for (absl::string_view word : absl::StrSplit(text, ' ')) {
+      if (column > 0 && column + 1 + word.size() > kWidth - kIndent) {
+        wrapped += '\n';
+        column = 0;
+      }
+      if (column > 0) wrapped += ' ';
+      column += (column > 0 ? 1 : 0) + word.size();
+      absl::StrAppend(&wrapped, word);
+    }
+    if (option->get_envname().empty()) return wrapped;
+    return absl::StrCat(wrapped, "\n", option->get_envname());
+  }
+
+ private:
+  static constexpr size_t kIndent = 34;
+  static constexpr size_t kWidth = 80;
+};
+
+// What is in effect, as a file for --config. Values are as they were given.
+std::string PrintConfig(const CLI::App& app) {
+  std::string text;
+  std::string group;
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->get_configurable()) continue;
+    if (option->get_group() != group) {
+      group = option->get_group();
+      absl::StrAppend(&text, text.empty() ? "" : "\n", "# ", group, "\n");
+    }
+    const bool given = option->count() > 0;
+    std::string value =
+        given ? option->results().back() : option->get_default_str();
+    if (option->get_expected_min() == 0 && !given) value = "false";
+    // A comment where nothing is set.
+    absl::StrAppend(&text, given || !value.empty() ? "" : "# ",
+                    option->get_lnames().front(), "=\"", value, "\"\n");
+  }
+  return text;
+}
+
 void AddAllFlags(CLI::App* app, Flags* flags) {
   app->option_defaults()->always_capture_default(false);
-  app->get_formatter()->column_width(40);
+  app->formatter(std::make_shared<HelpFormatter>());
+  app->allow_config_extras(CLI::config_extras_mode::error);
   app->set_help_flag("-h,--help", "Print this and exit")->group("Help");
   app->set_version_flag("--version", Version(), "Print versions and exit")
       ->group("Help");
@@ -381,8 +456,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc,
     return Invalid(error.what());
   }
   if (flags.print_config) {
-    result.exit_text = app.config_to_str(/*default_also=*/true,
-                                         /*write_description=*/true);
+    result.exit_text = PrintConfig(app);
     return result;
   }
   ApplySeconds(flags.seconds, &flags.config);

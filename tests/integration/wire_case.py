@@ -1,0 +1,47 @@
+"""WireCase: the assertions that the tests of the wire share."""
+
+import unittest
+
+import grpc
+
+import wire
+
+# What other batch sizes may change in the last bits.
+TOLERANCE = 1e-5
+
+
+class WireCase(unittest.TestCase):
+
+    def assert_close(self, actual, expected, what):
+        self.assertEqual(len(actual), len(expected), what)
+        worst = max(map(abs, map(float.__sub__, actual, expected)), default=0)
+        # Written so that NaN fails.
+        self.assertTrue(worst <= TOLERANCE, f"{what} differ by {worst}")
+
+    def assert_same(self, actual, expected):
+        self.assertEqual(actual.spans, expected.spans)
+        self.assertEqual(actual.tokens, expected.tokens)
+        for what in ("vectors", "document_vector", "weights", "token_vectors"):
+            self.assert_close(getattr(actual, what), getattr(expected, what),
+                              what)
+
+    def assert_error(self, status, code, reason):
+        """Checks a google.rpc.Status; returns its ErrorInfo."""
+        self.assertIsNotNone(status, "no grpc-status-details-bin")
+        self.assertEqual(status.code, code.value[0], status)
+        self.assertGreater(len(status.message), 10)
+        info = wire.error_info(status)
+        self.assertIsNotNone(info, status)
+        self.assertEqual((info.reason, info.domain), (reason, "longhand"))
+        return info
+
+    def assert_fails(self, code, reason, call):
+        """`call` fails as said; returns (ErrorInfo, message)."""
+        with self.assertRaises(grpc.RpcError) as caught:
+            call()
+        error = caught.exception
+        self.assertEqual(error.code(), code, error)
+        status = wire.rpc_status(error)
+        info = self.assert_error(status, code, reason)
+        self.assertEqual(status.message, error.details())
+        return info, status.message
