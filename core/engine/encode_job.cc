@@ -104,7 +104,7 @@ absl::Status EncodeJob::AddText(std::string_view text) {
   TokenSequence tokens;
   LH_RETURN_IF_ERROR(text_->Append(text, &tokens));
   TakeTokens(tokens);
-  return absl::OkStatus();
+  return ReserveForContent();
 }
 
 absl::Status EncodeJob::AddIds(absl::Span<const int32_t> ids) {
@@ -130,7 +130,7 @@ absl::Status EncodeJob::AddIds(absl::Span<const int32_t> ids) {
   tokens.begin.assign(ids.size(), 0);
   tokens.end.assign(ids.size(), 0);
   TakeTokens(tokens);
-  return absl::OkStatus();
+  return ReserveForContent();
 }
 
 absl::Status EncodeJob::EndContent() {
@@ -146,10 +146,9 @@ absl::Status EncodeJob::EndContent() {
                      "some text or token ids");
   }
   chunker_->Flush(&cut_);
-  waiting_.insert(waiting_.end(), cut_.begin(), cut_.end());
-  cut_.clear();
+  TakeChunks();
   content_ended_ = true;
-  return absl::OkStatus();
+  return ReserveForContent();
 }
 
 void EncodeJob::TakeTokens(const TokenSequence& tokens) {
@@ -159,6 +158,11 @@ void EncodeJob::TakeTokens(const TokenSequence& tokens) {
   tokens_.end.insert(tokens_.end.end(), tokens.end.begin(), tokens.end.end());
   received_tokens_ += int64_t(tokens.size());
   chunker_->Push(tokens, &cut_);
+  TakeChunks();
+}
+
+void EncodeJob::TakeChunks() {
+  for (const Chunk& chunk : cut_) waiting_bytes_ += BytesOf(chunk);
   waiting_.insert(waiting_.end(), cut_.begin(), cut_.end());
   cut_.clear();
 }
@@ -173,23 +177,27 @@ int EncodeJob::RowsOf(const Chunk& chunk) const {
                           model_->suffix_ids().size());
 }
 
-absl::Status EncodeJob::ReserveForBatch(absl::Span<const Chunk> chunks) {
-  uint64_t needed = state_bytes_;
-  for (const Chunk& chunk : chunks) {
-    needed += ForwardPass::BytesPerChunk(*model_, *attention_, RowsOf(chunk));
-    if (options_.encode.retrieval_weights) {
-      needed += sizeof(float) * (states_.size() + chunks.size());
-    }
+uint64_t EncodeJob::BytesOf(const Chunk& chunk) const {
+  return ForwardPass::BytesPerChunk(*model_, *attention_, RowsOf(chunk));
+}
+
+absl::Status EncodeJob::Reserve(uint64_t batch_bytes, int64_t batch_chunks) {
+  constexpr uint64_t kTokenBytes = sizeof(int32_t) + 2 * sizeof(uint64_t);
+  if (options_.encode.retrieval_weights) {
+    batch_bytes += sizeof(float) * uint64_t(batch_chunks) *
+                   (states_.size() + uint64_t(batch_chunks));
   }
+  const uint64_t held_states = states_.empty() ? 0 : state_bytes_;
+  const uint64_t needed =
+      held_states + kTokenBytes * tokens_.size() + batch_bytes;
   if (memory_.Resize(needed)) return absl::OkStatus();
   const uint64_t limit = memory_.limit_bytes();
   if (needed > limit) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, "DOCUMENT_TOO_LONG",
         absl::StrCat(
-            "the document is too long for its mechanism: with ",
-            num_chunks_ + int64_t(chunks.size()), " chunks (", received_tokens_,
-            " tokens received so far) it needs ", needed,
+            "the document is too long for its mechanism: ", received_tokens_,
+            " tokens received so far need ", needed,
             " bytes of chunk states and activations, the limit is ", limit,
             "; use the mechanism \"independent\", which keeps no states, send "
             "several documents, or have the operator raise the server's limit "
@@ -205,6 +213,13 @@ absl::Status EncodeJob::ReserveForBatch(absl::Span<const Chunk> chunks) {
       {{"limit_bytes", absl::StrCat(limit)}});
 }
 
+absl::Status EncodeJob::ReserveForContent() {
+  // A mechanism that needs the whole document will compute all that waits in
+  // one batch: better refused now than when all of it has come.
+  if (!attention_->needs_whole_document()) return Reserve(0, 0);
+  return Reserve(waiting_bytes_, int64_t(waiting_.size()));
+}
+
 absl::Status EncodeJob::StartBatch() {
   LH_CHECK(has_batch() && pass_ == nullptr);
   size_t count = waiting_.size();
@@ -212,7 +227,10 @@ absl::Status EncodeJob::StartBatch() {
     count = std::min(count, size_t(options_.max_batch_chunks));
   }
   batch_.assign(waiting_.begin(), waiting_.begin() + count);
-  LH_RETURN_IF_ERROR(ReserveForBatch(batch_));
+  uint64_t batch_bytes = 0;
+  for (const Chunk& chunk : batch_) batch_bytes += BytesOf(chunk);
+  LH_RETURN_IF_ERROR(Reserve(batch_bytes, int64_t(count)));
+  waiting_bytes_ -= batch_bytes;
   waiting_.erase(waiting_.begin(), waiting_.begin() + count);
   std::vector<ChunkInput> inputs;
   for (const Chunk& chunk : batch_) inputs.push_back(MakeInput(chunk));
@@ -267,9 +285,8 @@ absl::Status EncodeJob::FinishBatch(EncodeSink& sink) {
   }
   DropTokensBefore(batch_.back().end);
   pass_.reset();
-  // What the activations held goes back; it cannot grow here.
-  LH_CHECK(memory_.Resize(states_.empty() ? 0 : state_bytes_));
-  return absl::OkStatus();
+  // What the activations held goes back.
+  return Reserve(0, 0);
 }
 
 uint64_t EncodeJob::EndByte(const Chunk& chunk) const {

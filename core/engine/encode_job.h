@@ -77,8 +77,12 @@ class EncodeJob {
 
   absl::Status CheckKind(bool is_text);
   absl::Status CheckLength(uint64_t more_bytes) const;
-  absl::Status ReserveForBatch(absl::Span<const Chunk> chunks);
+  // Sets the reservation to what the document holds plus a batch.
+  absl::Status Reserve(uint64_t batch_bytes, int64_t batch_chunks);
+  absl::Status ReserveForContent();
+  uint64_t BytesOf(const Chunk& chunk) const;
   void TakeTokens(const TokenSequence& tokens);
+  void TakeChunks();
   ChunkInput MakeInput(const Chunk& chunk) const;
   int RowsOf(const Chunk& chunk) const;
   ChunkResult MakeChunkResult(int index, absl::Span<const float> pooled);
@@ -108,7 +112,8 @@ class EncodeJob {
 
   std::vector<Chunk> cut_;  // from the chunker, on their way to waiting_
   std::deque<Chunk> waiting_;
-  std::vector<Chunk> batch_;  // in work
+  uint64_t waiting_bytes_ = 0;  // BytesOf all of them
+  std::vector<Chunk> batch_;    // in work
   std::unique_ptr<ForwardPass> pass_;
 
   std::vector<std::shared_ptr<const ChunkState>> states_;

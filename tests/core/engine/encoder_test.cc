@@ -506,7 +506,12 @@ TEST(Encoder, WorkingMemoryIsBounded) {
               HasSubstr("1048576"));
   EXPECT_TRUE(
       EncodeIds(*encoder, RandomIds(5000, 1), independent).summary.ok());
-  // What the refused document held has gone back.
+  // Refused while it arrives, not when all of it has come.
+  auto sink = std::make_shared<CollectingSink>();
+  auto document = *encoder->Open(bidirectional, absl::InfiniteFuture(), sink);
+  document->AppendIds(RandomIds(5000, 1));
+  EXPECT_EQ(ReasonOf(sink->Wait().status()), "DOCUMENT_TOO_LONG");
+  // What the refused documents held has gone back.
   EXPECT_TRUE(
       EncodeIds(*encoder, RandomIds(500, 1), bidirectional).summary.ok());
 }
