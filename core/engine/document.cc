@@ -157,9 +157,10 @@ DocumentImpl::Next DocumentImpl::Decide() {
     Close(status);
     return Next::kDone;
   }
+  if (job_->has_results()) return EmitResults();
   // Full batches first, then more content, then what there is.
   if (job_->has_batch() && job_->waiting_chunks() >= job_->max_batch_chunks()) {
-    return TryStartBatch();
+    return StartBatch();
   }
   absl::StatusOr<bool> took = TakeContent();
   if (!took.ok()) {
@@ -179,7 +180,7 @@ DocumentImpl::Next DocumentImpl::Decide() {
     }
     return Next::kDecide;
   }
-  if (job_->has_batch()) return TryStartBatch();
+  if (job_->has_batch()) return StartBatch();
   if (!job_->content_ended()) return Next::kRest;
   EncodeSummary summary = job_->Summarize();
   timings_.compute = absl::Nanoseconds(compute_ns_.load());
@@ -223,8 +224,21 @@ absl::StatusOr<bool> DocumentImpl::TakeContent() {
   return true;
 }
 
-DocumentImpl::Next DocumentImpl::TryStartBatch() {
-  if (!sink_->CanAccept()) return Next::kRest;
+DocumentImpl::Next DocumentImpl::EmitResults() {
+  const absl::Time start = absl::Now();
+  absl::Status status;
+  while (status.ok() && job_->has_results() && sink_->CanAccept()) {
+    status = job_->EmitChunk(*sink_);
+  }
+  timings_.pool += absl::Now() - start;
+  if (!status.ok()) {
+    Close(status);
+    return Next::kDone;
+  }
+  return job_->has_results() ? Next::kRest : Next::kDecide;
+}
+
+DocumentImpl::Next DocumentImpl::StartBatch() {
   absl::Status status = job_->StartBatch();
   if (!status.ok()) {
     Close(status);
@@ -238,12 +252,8 @@ DocumentImpl::Next DocumentImpl::CompleteForward() {
   if (status.ok()) {
     job_->pass()->Advance();
     sink_->OnProgress(job_->progress());
-    if (!job_->pass()->done()) return Next::kForward;
-    const absl::Time start = absl::Now();
-    status = job_->FinishBatch(*sink_);
-    timings_.pool += absl::Now() - start;
+    return job_->pass()->done() ? Next::kDecide : Next::kForward;
   }
-  if (status.ok()) return Next::kDecide;
   Close(status);
   return Next::kDone;
 }

@@ -73,7 +73,8 @@ class DocumentImpl final : public Phase,
   void Stop(absl::Status why) ABSL_LOCKS_EXCLUDED(mu_);
   // Takes the next piece of content to the job. False if there is none.
   absl::StatusOr<bool> TakeContent();
-  Next TryStartBatch();
+  Next StartBatch();
+  Next EmitResults();
   void Close(absl::StatusOr<EncodeSummary> result);
 
   // Constant after construction.

@@ -255,36 +255,37 @@ ChunkInput EncodeJob::MakeInput(const Chunk& chunk) const {
   return input;
 }
 
-absl::Status EncodeJob::FinishBatch(EncodeSink& sink) {
-  LH_CHECK(pass_ != nullptr && pass_->done());
-  std::vector<float> pooled(size_t(model_->config().hidden_size));
-  for (int i = 0; i < pass_->num_chunks(); ++i) {
-    const int rows = pass_->rows(i);
-    pooler_->PoolChunk(pass_->hidden(i), rows, absl::MakeSpan(pooled));
-    if (!std::isfinite(NormL2(pooled))) {
-      return MakeError(absl::StatusCode::kInternal, "NUMERIC",
-                       absl::StrCat("the vector of chunk ", num_chunks_,
-                                    " is not finite; the model's weights or "
-                                    "its precision do not fit this input"));
-    }
-    pooler_->AddChunk(pooled, rows, &pooled_document_);
-    sink.OnChunk(MakeChunkResult(i, pooled));
-    if (options_.encode.token_vectors) {
-      sink.OnTokens(MakeTokenResult(
-          i, pass_->hidden(i) + model_->prefix_ids().size() *
-                                    size_t(model_->config().hidden_size)));
-    }
-    if (std::shared_ptr<const ChunkState> state = pass_->state(i)) {
-      state_bytes_ += state->charge();
-      if (!attention_->needs_whole_document())
-        states_.push_back(std::move(state));
-    }
-    ++num_chunks_;
-    encoded_rows_ += rows;
-    encoded_tokens_ += batch_[i].size();
+absl::Status EncodeJob::EmitChunk(EncodeSink& sink) {
+  LH_CHECK(has_results());
+  const int i = emitted_;
+  const int rows = pass_->rows(i);
+  const size_t hidden = size_t(model_->config().hidden_size);
+  std::vector<float> pooled(hidden);
+  pooler_->PoolChunk(pass_->hidden(i), rows, absl::MakeSpan(pooled));
+  if (!std::isfinite(NormL2(pooled))) {
+    return MakeError(absl::StatusCode::kInternal, "NUMERIC",
+                     absl::StrCat("the vector of chunk ", num_chunks_,
+                                  " is not finite; the model's weights or its "
+                                  "precision do not fit this input"));
   }
-  DropTokensBefore(batch_.back().end);
+  pooler_->AddChunk(pooled, rows, &pooled_document_);
+  sink.OnChunk(MakeChunkResult(i, pooled));
+  if (options_.encode.token_vectors) {
+    sink.OnTokens(MakeTokenResult(
+        i, pass_->hidden(i) + model_->prefix_ids().size() * hidden));
+  }
+  if (std::shared_ptr<const ChunkState> state = pass_->state(i)) {
+    state_bytes_ += state->charge();
+    if (!attention_->needs_whole_document())
+      states_.push_back(std::move(state));
+  }
+  ++num_chunks_;
+  encoded_rows_ += rows;
+  encoded_tokens_ += batch_[i].size();
+  if (++emitted_ < pass_->num_chunks()) return absl::OkStatus();
+  emitted_ = 0;
   pass_.reset();
+  DropTokensBefore(batch_.back().end);
   // What the activations held goes back.
   return Reserve(0, 0);
 }
@@ -349,7 +350,7 @@ EncodeProgress EncodeJob::progress() const {
   progress.received_bytes = kind_ == Kind::kText ? text_->received_bytes() : 0;
   progress.received_tokens = received_tokens_;
   progress.encoded_tokens = encoded_tokens_;
-  if (pass_ != nullptr) {
+  if (pass_ != nullptr && !pass_->done()) {
     const int64_t in_work = batch_.back().end - batch_.front().begin;
     progress.encoded_tokens +=
         static_cast<uint64_t>(pass_->progress() * double(in_work));

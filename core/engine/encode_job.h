@@ -63,9 +63,12 @@ class EncodeJob {
   absl::Status StartBatch();
   // The batch in work, or null.
   ForwardPass* pass() { return pass_.get(); }
-  // Takes the results of the finished batch to the sink and keeps its states.
-  // INTERNAL (NUMERIC) if a vector is not finite.
-  absl::Status FinishBatch(EncodeSink& sink);
+  // Whether a computed batch has chunks that the sink does not have yet.
+  bool has_results() const { return pass_ != nullptr && pass_->done(); }
+  // Hands the next chunk's results to the sink and keeps its state; with the
+  // last one the batch is over. INTERNAL (NUMERIC) if a vector is not finite.
+  // REQUIRES: has_results().
+  absl::Status EmitChunk(EncodeSink& sink);
 
   EncodeProgress progress() const;
   // The summary but for its timings. REQUIRES: content_ended(), no chunks wait.
@@ -115,6 +118,7 @@ class EncodeJob {
   uint64_t waiting_bytes_ = 0;  // BytesOf all of them
   std::vector<Chunk> batch_;    // in work
   std::unique_ptr<ForwardPass> pass_;
+  int emitted_ = 0;  // chunks of the batch that the sink has
 
   std::vector<std::shared_ptr<const ChunkState>> states_;
   PoolState pooled_document_;

@@ -88,7 +88,7 @@ class EncodeSink {
   virtual void OnProgress(const EncodeProgress& progress) = 0;
   // Exactly once, the last call.
   virtual void OnDone(absl::StatusOr<EncodeSummary> summary) = 0;
-  // Asked before each batch of chunks is computed. While it says false the
+  // Asked before each chunk's results are handed over. While it says false the
   // document rests; Document::ResumeOutput wakes it.
   virtual bool CanAccept() { return true; }
 };
