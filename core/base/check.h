@@ -4,12 +4,13 @@
 #define LONGHAND_CORE_BASE_CHECK_H_
 
 namespace longhand::internal {
-[[noreturn]] void CheckFailed(const char* condition, const char* file, int line);
+[[noreturn]] void CheckFailed(const char* condition, const char* file,
+                              int line);
 }  // namespace longhand::internal
 
-#define LH_CHECK(condition)                                                  \
-  (__builtin_expect(!(condition), 0)                                         \
-       ? ::longhand::internal::CheckFailed(#condition, __FILE__, __LINE__)   \
+#define LH_CHECK(condition)                                                \
+  (__builtin_expect(!(condition), 0)                                       \
+       ? ::longhand::internal::CheckFailed(#condition, __FILE__, __LINE__) \
        : static_cast<void>(0))
 
 #ifdef NDEBUG

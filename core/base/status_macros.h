@@ -11,10 +11,10 @@
 #define LH_CONCAT(a, b) LH_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function if `expr` is not OK.
-#define LH_RETURN_IF_ERROR(expr)               \
-  do {                                         \
-    absl::Status lh_status = (expr);           \
-    if (!lh_status.ok()) return lh_status;     \
+#define LH_RETURN_IF_ERROR(expr)           \
+  do {                                     \
+    absl::Status lh_status = (expr);       \
+    if (!lh_status.ok()) return lh_status; \
   } while (false)
 
 // Declares `lhs` from the value of the StatusOr `expr`, or returns its status.

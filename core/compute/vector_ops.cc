@@ -7,7 +7,8 @@
 
 #include "core/compute/runtime.h"
 
-// clang-format off: Highway's headers have an order.
+// Highway's headers have an order.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/compute/vector_ops.cc"
 #include "hwy/foreach_target.h"

@@ -173,7 +173,9 @@ DocumentImpl::Next DocumentImpl::Decide() {
   }
   // `finished` was read before the content was taken, so nothing came since.
   if (finished && !job_->content_ended()) {
+    const absl::Time start = absl::Now();
     status = job_->EndContent();
+    timings_.tokenize += absl::Now() - start;
     if (!status.ok()) {
       Close(status);
       return Next::kDone;

@@ -312,7 +312,11 @@ ChunkResult EncodeJob::MakeChunkResult(int index,
     result.vector.assign(pooled.begin(), pooled.end());
     if (model_->normalize()) NormalizeL2(absl::MakeSpan(result.vector));
   }
-  const absl::Span<const float> weights = pass_->retrieval_weights(index);
+  // A causal chunk sees itself and those before it, whatever its batch holds.
+  absl::Span<const float> weights = pass_->retrieval_weights(index);
+  if (!attention_->needs_whole_document()) {
+    weights = weights.subspan(0, size_t(num_chunks_) + 1);
+  }
   result.retrieval_weights.assign(weights.begin(), weights.end());
   return result;
 }

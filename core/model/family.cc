@@ -26,8 +26,7 @@ namespace {
 absl::Status Unsupported(const std::string& what) {
   return MakeError(
       absl::StatusCode::kUnimplemented, "MODEL_UNSUPPORTED",
-      absl::StrCat("config.json: ", what,
-                   "; serve a plain encoder of a supported family"));
+      absl::StrCat(what, "; serve a plain encoder of a supported family"));
 }
 
 }  // namespace
@@ -52,7 +51,7 @@ absl::Status CheckPlainEncoder(const nlohmann::json& json) {
 absl::Status CheckSizes(const ModelConfig& config) {
   const auto invalid = [](const std::string& what) {
     return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
-                     absl::StrCat("config.json: ", what));
+                     what);
   };
   if (config.hidden_size % config.num_heads != 0) {
     return invalid(absl::StrCat("the hidden size ", config.hidden_size,

@@ -87,13 +87,23 @@ class ModelLoader {
     config_text_ = *std::move(text);
     absl::StatusOr<nlohmann::json> json = ParseJson(config_text_);
     if (!json.ok()) return WithContext(json.status(), "CONFIG_INVALID", path);
-    LH_ASSIGN_OR_RETURN(std::string family, GetString(*json, "model_type"));
+    absl::StatusOr<std::string> family_name = GetString(*json, "model_type");
+    if (!family_name.ok()) {
+      return WithContext(family_name.status(), "CONFIG_INVALID", path);
+    }
+    const std::string& family = *family_name;
     absl::StatusOr<FamilyFactory*> make = FamilyRegistry().Find(family);
     if (!make.ok()) {
       return WithContext(make.status(), "MODEL_UNSUPPORTED",
                          absl::StrCat(path, ": model_type \"", family, "\""));
     }
-    LH_ASSIGN_OR_RETURN(recipe_, (*make)(*json));
+    absl::StatusOr<FamilyRecipe> recipe = (**make)(*json);
+    if (!recipe.ok()) {
+      const auto detail = GetErrorDetail(recipe.status());
+      return WithContext(recipe.status(),
+                         detail ? detail->reason : "CONFIG_INVALID", path);
+    }
+    recipe_ = *std::move(recipe);
     model_->config_ = recipe_.config;
     return absl::OkStatus();
   }

@@ -5,9 +5,6 @@ server in several ways its first VARIANT_BYTES are taken.
 """
 
 import json
-import math
-import os
-import pathlib
 import random
 import tempfile
 import unittest
@@ -16,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 
+import documents
 import programs
 import wire
 import wire_case
@@ -24,46 +22,12 @@ from wire import encoder_pb, model_pb
 SERVICES = ("", "longhand.v1.EncoderService", "longhand.v1.ModelService")
 CAUSAL = encoder_pb.VISIBILITY_CAUSAL
 BIDIRECTIONAL = encoder_pb.VISIBILITY_BIDIRECTIONAL
-VARIANT_BYTES = int(os.environ.get("INTEGRATION_VARIANT_BYTES", 100_000))
-
-
-def read_document():
-    """A valid UTF-8 text of at least VARIANT_BYTES."""
-    path = pathlib.Path(os.environ["INTEGRATION_DOCUMENT"])
-    if not path.is_file():
-        raise AssertionError(
-            f"{path} is missing: run tools/setup, or name a text with the "
-            "environment variable LONGHAND_LONG_DOCUMENT")
-    document = path.read_bytes()
-    document.decode()
-    if len(document) < VARIANT_BYTES:
-        raise AssertionError(f"{path} has less than {VARIANT_BYTES} bytes")
-    return document
-
-
-def beginning(document, size):
-    """At most the first `size` bytes, cut between characters."""
-    return document[:size].decode(errors="ignore").encode()
-
-
-def random_pieces(text, rng, longest):
-    """Cuts `text` anywhere. Small pieces are as likely as large ones."""
-    pieces = []
-    while text:
-        size = int(math.exp(rng.uniform(0, math.log(longest + 1))))
-        pieces.append(text[:size])
-        text = text[size:]
-    return pieces
-
-
-def inside_characters(pieces):
-    """How many cuts are inside a UTF-8 sequence."""
-    return sum(piece[0] & 0xC0 == 0x80 for piece in pieces)
+VARIANT_BYTES = 200_000
 
 
 def setUpModule():  # pylint: disable=invalid-name
     global server, connection, document  # pylint: disable=global-statement
-    document = read_document()
+    document = documents.read_document(VARIANT_BYTES)
     server = programs.Server(programs.MODEL_DIR)
     server.__enter__()
     unittest.addModuleCleanup(server.__exit__, None, None, None)
@@ -129,7 +93,7 @@ class ModelTest(wire_case.WireCase):
         self.assertEqual(by_name, model)
 
     def test_tokenize_is_what_the_client_shows(self):
-        text = beginning(document, 30_000)
+        text = documents.beginning(document, 30_000)
         answer = connection.models.Tokenize(
             model_pb.TokenizeRequest(text=text, include_tokens=True),
             timeout=wire.CALL_SECONDS)
@@ -145,15 +109,15 @@ class ModelTest(wire_case.WireCase):
 class EncodeTest(wire_case.WireCase):
 
     def test_command_streams_and_unary_give_the_same(self):
-        text = beginning(document, VARIANT_BYTES)
+        text = documents.beginning(document, VARIANT_BYTES)
         rng = random.Random(1)
         for visibility, name in ((CAUSAL, "causal"),
                                  (BIDIRECTIONAL, "bidirectional")):
             with self.subTest(name):
-                pieces = random_pieces(text, rng, 100_000)
+                pieces = documents.random_pieces(text, rng, 100_000)
                 streamed = wire.encode_stream(connection, pieces,
                                               visibility=visibility)
-                self.check_whole(streamed, text)
+                self.assert_whole(streamed, text)
                 self.assert_same(streamed, wire.encode(
                     connection, text, visibility=visibility))
                 if visibility == CAUSAL:
@@ -167,30 +131,10 @@ class EncodeTest(wire_case.WireCase):
                 server, "encode", file.name, "--output", "json",
                 "--visibility", visibility)))
 
-    def check_whole(self, encoded, text):
-        """Every byte and token is in one chunk; the numbers agree."""
-        summary = encoded.summary
-        byte, token = 0, 0
-        for span in encoded.spans:
-            self.assertEqual((span[0], span[2]), (byte, token))
-            self.assertLess(byte, span[1])
-            self.assertLess(token, span[3])
-            byte, token = span[1], span[3]
-        self.assertEqual(byte, len(text))
-        self.assertEqual(summary.received_bytes, len(text))
-        self.assertEqual(summary.received_tokens, token)
-        self.assertEqual(summary.chunk_count, len(encoded.spans))
-        self.assertEqual(summary.encoded_tokens,
-                         token + 2 * len(encoded.spans))
-        self.assertEqual(len(encoded.vectors),
-                         summary.hidden_size * len(encoded.spans))
-        norm = math.hypot(*encoded.document_vector)
-        self.assertAlmostEqual(norm, 1, places=4)
-
     def test_small_pieces_and_all_outputs(self):
         # From its middle, where the document has characters of many lengths.
         middle = document.index("“".encode(), len(document) // 2)
-        text = beginning(document[middle:], 6000)
+        text = documents.beginning(document[middle:], 6000)
         rng = random.Random(2)
         outputs = [encoder_pb.OUTPUT_DOCUMENT_VECTOR,
                    encoder_pb.OUTPUT_CHUNK_VECTORS,
@@ -199,34 +143,34 @@ class EncodeTest(wire_case.WireCase):
         for visibility in (CAUSAL, BIDIRECTIONAL):
             options = {"visibility": visibility, "outputs": outputs}
             whole = wire.encode(connection, text, **options)
-            self.check_whole(whole, text)
+            self.assert_whole(whole, text)
             chunks = len(whole.spans)
             self.assertEqual(len(whole.tokens), whole.summary.received_tokens)
             self.assertEqual(len(whole.weights),
                              chunks * chunks if visibility == BIDIRECTIONAL
                              else chunks * (chunks + 1) // 2)
-            for longest in (1, 7, 1000):
+            for longest in (1, 7, 40):
                 with self.subTest(visibility=visibility, longest=longest):
-                    pieces = random_pieces(text, rng, longest)
-                    self.assertGreater(inside_characters(pieces), 0)
+                    pieces = documents.random_pieces(text, rng, longest)
+                    self.assertGreater(documents.inside_characters(pieces), 0)
                     self.assert_same(wire.encode_stream(
                         connection, pieces, **options), whole)
 
     def test_visibility_and_gate_reach_the_mechanism(self):
-        text = beginning(document, 4000)
+        text = documents.beginning(document, 4000)
         vectors = [wire.encode(connection, text, **options).vectors
                    for options in ({"visibility": CAUSAL},
                                    {"visibility": BIDIRECTIONAL},
                                    {"gate": 0.9}, {"mechanism": "independent"})]
         for i, one in enumerate(vectors):
             for other in vectors[:i]:
-                self.assertGreater(max(map(abs, map(float.__sub__, one,
-                                                    other))), 100 * wire_case.TOLERANCE)
+                difference = max(map(abs, map(float.__sub__, one, other)))
+                self.assertGreater(difference, 100 * wire_case.TOLERANCE)
         self.assert_close(wire.encode(connection, text, gate=0).vectors,
                           vectors[3], "gate 0 and independent chunks")
 
     def test_token_ids_give_what_the_text_gives(self):
-        text = beginning(document, 4000)
+        text = documents.beginning(document, 4000)
         ids = connection.models.Tokenize(
             model_pb.TokenizeRequest(text=text), timeout=60).ids
         request = encoder_pb.EncodeRequest(
@@ -299,8 +243,8 @@ class EndingTest(wire_case.WireCase):
         own = wire.Connection(server.address)
         self.addCleanup(own.close)
         call = own.encoder.EncodeStream(
-            wire.stream_requests(random_pieces(document, random.Random(4),
-                                               100_000)),
+            wire.stream_requests(documents.random_pieces(
+                document, random.Random(4), 100_000)),
             timeout=wire.CALL_SECONDS)
         for response in call:
             if response.WhichOneof("payload") == "chunk":
@@ -343,12 +287,12 @@ class EndingTest(wire_case.WireCase):
         self.assert_all_closed()
 
     def test_deadlines(self):
-        # The first passes before the server has anything, the other while it
-        # computes.
-        for seconds, text in ((0.001, document[:100]), (2, document)):
+        # The first passes before the server has all of the document, the other
+        # while it computes.
+        request = encoder_pb.EncodeRequest(text=document)
+        for seconds in (0.001, 2):
             with self.assertRaises(grpc.RpcError) as caught:
-                connection.encoder.Encode(
-                    encoder_pb.EncodeRequest(text=text), timeout=seconds)
+                connection.encoder.Encode(request, timeout=seconds)
             self.assertEqual(caught.exception.code(),
                              grpc.StatusCode.DEADLINE_EXCEEDED)
             self.assert_all_closed()

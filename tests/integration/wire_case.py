@@ -1,5 +1,6 @@
 """WireCase: the assertions that the tests of the wire share."""
 
+import math
 import unittest
 
 import grpc
@@ -45,3 +46,23 @@ class WireCase(unittest.TestCase):
         info = self.assert_error(status, code, reason)
         self.assertEqual(status.message, error.details())
         return info, status.message
+
+    def assert_whole(self, encoded, text):
+        """Every byte and token is in one chunk; the numbers agree."""
+        summary = encoded.summary
+        byte, token = 0, 0
+        for span in encoded.spans:
+            self.assertEqual((span[0], span[2]), (byte, token))
+            self.assertLess(byte, span[1])
+            self.assertLess(token, span[3])
+            byte, token = span[1], span[3]
+        self.assertEqual(byte, len(text))
+        self.assertEqual(summary.received_bytes, len(text))
+        self.assertEqual(summary.received_tokens, token)
+        self.assertEqual(summary.chunk_count, len(encoded.spans))
+        self.assertEqual(summary.encoded_tokens,
+                         token + 2 * len(encoded.spans))
+        self.assertEqual(len(encoded.vectors),
+                         summary.hidden_size * len(encoded.spans))
+        norm = math.hypot(*encoded.document_vector)
+        self.assertAlmostEqual(norm, 1, places=4)

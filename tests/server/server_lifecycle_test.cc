@@ -184,10 +184,8 @@ TEST(ServerTest, AnOpenStreamMayFinishDuringTheDrain) {
   }
   ASSERT_TRUE(stream->Write(Text("ef")));
   stream->WritesDone();
-  ASSERT_TRUE(stream->Read(&response));
-  EXPECT_EQ(response.chunk().end_byte(), 6U);
-  ASSERT_TRUE(stream->Read(&response));
-  EXPECT_TRUE(response.has_result());
+  while (!response.has_result()) ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.result().summary().received_bytes(), 6U);
   EXPECT_TRUE(stream->Finish().ok());
   drain.join();
 }

@@ -39,9 +39,12 @@ struct Call {
     return ReadAll();
   }
 
+  // Whether messages on progress come depends on the clock; they are skipped.
   grpc::Status ReadAll() {
     v1::EncodeStreamResponse response;
-    while (stream->Read(&response)) responses.push_back(response);
+    while (stream->Read(&response)) {
+      if (!response.has_progress()) responses.push_back(response);
+    }
     return stream->Finish();
   }
 
@@ -76,7 +79,7 @@ TEST(EncodeStreamTest, ChunksComeInOrderAndTheResultLast) {
   EXPECT_EQ(result.summary().chunk_count(), 3U);
   const MethodMetrics& metrics = test.server->metrics().encode_stream;
   EXPECT_EQ(metrics.received.Value(), 5);
-  EXPECT_EQ(metrics.sent.Value(), 4);
+  EXPECT_GE(metrics.sent.Value(), 4);
 }
 
 TEST(EncodeStreamTest, ResultsComeBeforeTheDocumentEnds) {

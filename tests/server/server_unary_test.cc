@@ -60,7 +60,8 @@ TEST(EncodeTest, TokenIdsAndTokenVectors) {
   for (uint32_t i = 0; i < 6; ++i) request.mutable_token_ids()->add_ids(i);
   request.mutable_options()->add_outputs(v1::OUTPUT_TOKEN_VECTORS);
   v1::EncodeResponse response;
-  ASSERT_TRUE(Encode(test, request, &response).ok());
+  const grpc::Status status = Encode(test, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.token_vectors_size(), 2);
   EXPECT_EQ(response.token_vectors(1).begin_token(), 4U);
 }

@@ -327,6 +327,8 @@ TEST(Encoder, OutputsAreThoseAskedFor) {
     EXPECT_GT(chunks[i].norm, 0);
     double sum = 0;
     for (float weight : chunks[i].retrieval_weights) sum += weight;
+    EXPECT_EQ(chunks[i].retrieval_weights.size(), i + 1);
+    EXPECT_EQ(chunks[i].retrieval_weights.back(), 0);
     EXPECT_NEAR(sum, i == 0 ? 0 : 1, 1e-5);
     const TokenResult& result = token_results[i];
     EXPECT_EQ(result.begin_token, tokens);
@@ -338,6 +340,46 @@ TEST(Encoder, OutputsAreThoseAskedFor) {
     tokens += result.ids.size();
   }
   EXPECT_EQ(tokens, encoded.summary->received_tokens);
+}
+
+TEST(Encoder, WeightsDoNotDependOnTheBatches) {
+  EncodeOptions options;
+  options.chunk_tokens = 16;
+  options.retrieval_weights = true;
+  for (Visibility visibility :
+       {Visibility::kCausal, Visibility::kBidirectional}) {
+    options.visibility = visibility;
+    std::vector<std::vector<ChunkResult>> results;
+    for (int batch_chunks : {1, 3, 32}) {
+      auto encoder = MakeEncoder(Tiny(), {.max_batch_chunks = batch_chunks});
+      results.push_back(
+          EncodeIds(*encoder, RandomIds(100, 3), options).chunks());
+      ASSERT_EQ(results.back().size(), 7u);
+    }
+    for (size_t i = 0; i < 7; ++i) {
+      EXPECT_EQ(results[0][i].retrieval_weights.size(),
+                visibility == Visibility::kCausal ? i + 1 : 7);
+      EXPECT_EQ(results[1][i].retrieval_weights,
+                results[0][i].retrieval_weights);
+      EXPECT_EQ(results[2][i].retrieval_weights,
+                results[0][i].retrieval_weights);
+    }
+  }
+}
+
+// A slow sender gets its first chunks long before it has sent much.
+TEST(Encoder, ChunksOfASlowStreamComeEarly) {
+  auto encoder = MakeEncoder(MiniLm());
+  auto sink = std::make_shared<CollectingSink>();
+  auto document = *encoder->Open({}, absl::InfiniteFuture(), sink);
+  for (int i = 0; i < 40; ++i) {
+    document->Append("Eight words stand in every one of these. ");
+    document->Append("And here are some more of them, too. ");
+  }
+  sink->WaitForChunks(3);
+  EXPECT_EQ(sink->done_count(), 0);
+  document->Cancel(absl::CancelledError("seen enough"));
+  EXPECT_FALSE(sink->Wait().ok());
 }
 
 TEST(Encoder, SummaryCountsEverything) {

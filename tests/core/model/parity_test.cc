@@ -108,8 +108,8 @@ TEST_P(ParityTest, HiddenStatesMatch) {
 INSTANTIATE_TEST_SUITE_P(
     Folders, ParityTest, ::testing::ValuesIn(ParityFolders()),
     [](const auto& parameter) {
-      std::string name = parameter.param.parent_path().filename().string() + "_" +
-                         parameter.param.filename().string();
+      std::string name = parameter.param.parent_path().filename().string() +
+                         "_" + parameter.param.filename().string();
       std::replace_if(
           name.begin(), name.end(),
           [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
