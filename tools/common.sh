@@ -6,6 +6,8 @@ DEPS_DIR="${LONGHAND_DEPS_DIR:-$ROOT/.deps}"
 MODEL_DIR="${LONGHAND_MODEL_DIR:-$ROOT/models/all-MiniLM-L6-v2}"
 BUILD_DIR="${LONGHAND_BUILD_DIR:-$ROOT/build}"
 JOBS="${LONGHAND_JOBS:-$(nproc)}"
+# Checkouts in different places share what ccache keeps.
+export CCACHE_BASEDIR="$ROOT" CCACHE_NOHASHDIR=1
 
 step() { printf '\n== %s\n' "$*" >&2; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }

@@ -180,10 +180,44 @@ void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
 }
 
 // Sources are taken kSources at a time, so that each pass over y is paid for by
-// several multiply-adds and only that many streams are read at once; rows are
-// taken kRows at a time, so that each source is loaded once for all of them.
+// several multiply-adds and only that many streams are read at once; rows and
+// vectors are taken in tiles of kRows x kVectors, so that there are more
+// multiply-adds than loads.
 constexpr int kSources = 8;
 constexpr int kRows = 4;
+constexpr int kVectors = 2;
+
+// y[row + r][i + v * lanes] for a tile; `load` and `store` take a pointer.
+template <int kRowCount, int kVectorCount, typename Load, typename Store>
+HWY_INLINE void WeightedSumTile(const WeightedSumArgs& args, size_t row,
+                                absl::Span<const float* const> x,
+                                const float* weights, int64_t i, Load&& load,
+                                Store&& store) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  V acc[kRowCount][kVectorCount];
+  for (int r = 0; r < kRowCount; ++r) {
+    for (int v = 0; v < kVectorCount; ++v) {
+      acc[r][v] = load(args.y[row + r] + i + v * lanes);
+    }
+  }
+  for (size_t s = 0; s < x.size(); ++s) {
+    V source[kVectorCount];
+    for (int v = 0; v < kVectorCount; ++v)
+      source[v] = load(x[s] + i + v * lanes);
+    for (int r = 0; r < kRowCount; ++r) {
+      const V weight = hn::Set(d, weights[r * args.weight_stride + s]);
+      for (int v = 0; v < kVectorCount; ++v) {
+        acc[r][v] = hn::MulAdd(weight, source[v], acc[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < kRowCount; ++r) {
+    for (int v = 0; v < kVectorCount; ++v) {
+      store(acc[r][v], args.y[row + r] + i + v * lanes);
+    }
+  }
+}
 
 template <int kRowCount>
 HWY_INLINE void WeightedSumBlock(const WeightedSumArgs& args, size_t row,
@@ -191,28 +225,21 @@ HWY_INLINE void WeightedSumBlock(const WeightedSumArgs& args, size_t row,
   const D d;
   const int64_t lanes = hn::Lanes(d);
   const float* weights = args.weights + row * args.weight_stride + source;
-  const auto column = [&](int64_t i, auto&& load, auto&& store) HWY_ATTR {
-    V acc[kRowCount];
-    for (int r = 0; r < kRowCount; ++r) acc[r] = load(args.y[row + r] + i);
-    for (size_t s = 0; s < sources; ++s) {
-      const V x = load(args.x[source + s] + i);
-      for (int r = 0; r < kRowCount; ++r) {
-        acc[r] = hn::MulAdd(hn::Set(d, weights[r * args.weight_stride + s]), x,
-                            acc[r]);
-      }
-    }
-    for (int r = 0; r < kRowCount; ++r) store(acc[r], args.y[row + r] + i);
-  };
+  const absl::Span<const float* const> x = args.x.subspan(source, sources);
+  const auto load = [&](const float* p) HWY_ATTR { return hn::LoadU(d, p); };
+  const auto store = [&](V v, float* p) HWY_ATTR { hn::StoreU(v, d, p); };
   int64_t i = 0;
+  for (; i + kVectors * lanes <= args.size; i += kVectors * lanes) {
+    WeightedSumTile<kRowCount, kVectors>(args, row, x, weights, i, load, store);
+  }
   for (; i + lanes <= args.size; i += lanes) {
-    column(
-        i, [&](const float* p) HWY_ATTR { return hn::LoadU(d, p); },
-        [&](V v, float* p) HWY_ATTR { hn::StoreU(v, d, p); });
+    WeightedSumTile<kRowCount, 1>(args, row, x, weights, i, load, store);
   }
   if (i < args.size) {
     const size_t count = static_cast<size_t>(args.size - i);
-    column(
-        i, [&](const float* p) HWY_ATTR { return LoadPartial(p, count); },
+    WeightedSumTile<kRowCount, 1>(
+        args, row, x, weights, i,
+        [&](const float* p) HWY_ATTR { return LoadPartial(p, count); },
         [&](V v, float* p) HWY_ATTR { StorePartial(v, p, count); });
   }
 }
