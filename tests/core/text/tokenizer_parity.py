@@ -80,7 +80,10 @@ def random_texts():
 def real_texts(license_path):
     """The project's licence and what documentation this system has."""
     paths = sorted(glob.glob("/usr/share/common-licenses/*"))
-    documentation = sorted(glob.glob("/usr/share/doc/**", recursive=True))
+    # Not glob: it follows links, and some packages' lead in circles.
+    documentation = sorted(
+        os.path.join(folder, name)
+        for folder, _, names in os.walk("/usr/share/doc") for name in names)
     random.Random(7).shuffle(documentation)
     total = 0
     for path in [license_path, *paths, *documentation]:
