@@ -30,21 +30,25 @@ StateFingerprint MakeFingerprint(const Model& model,
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
+    const ModelConfig& config, const EncodeOptions& options) {
+  LH_ASSIGN_OR_RETURN(AttentionFactory * make,
+                      AttentionRegistry().Find(options.mechanism));
+  return make({.num_heads = config.num_heads,
+               .head_dim = config.head_dim(),
+               .num_layers = config.num_layers,
+               .visibility = *options.visibility,
+               .gate = *options.gate});
+}
+
 absl::StatusOr<std::unique_ptr<EncodeJob>> EncodeJob::Create(
     std::shared_ptr<const Model> model, const EncodeJobOptions& options,
     WorkingMemory* memory) {
   const EncodeOptions& encode = options.encode;
   auto job = std::unique_ptr<EncodeJob>(
       new EncodeJob(std::move(model), options, memory));
-  const ModelConfig& config = job->model_->config();
-  LH_ASSIGN_OR_RETURN(AttentionFactory * make_attention,
-                      AttentionRegistry().Find(encode.mechanism));
   LH_ASSIGN_OR_RETURN(job->attention_,
-                      make_attention({.num_heads = config.num_heads,
-                                      .head_dim = config.head_dim(),
-                                      .num_layers = config.num_layers,
-                                      .visibility = *encode.visibility,
-                                      .gate = *encode.gate}));
+                      MakeAttention(job->model_->config(), encode));
   LH_ASSIGN_OR_RETURN(ChunkerFactory * make_chunker,
                       ChunkerRegistry().Find(encode.chunker));
   const int specials = static_cast<int>(job->model_->prefix_ids().size() +

@@ -35,6 +35,10 @@ struct EncodeJobOptions {
   int max_batch_chunks = 0;
 };
 
+// The mechanism that resolved options name, for this model.
+absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
+    const ModelConfig& config, const EncodeOptions& options);
+
 class EncodeJob {
  public:
   // REQUIRES: options.encode comes from Encoder::ResolveOptions.

@@ -160,8 +160,7 @@ absl::StatusOr<EncodeOptions> EncoderImpl::ResolveOptions(
   if (!resolved.chunk_tokens) resolved.chunk_tokens = defaults.chunk_tokens;
   if (resolved.pooling.empty()) resolved.pooling = defaults.pooling;
 
-  LH_ASSIGN_OR_RETURN(AttentionFactory * make_attention,
-                      AttentionRegistry().Find(resolved.mechanism));
+  LH_RETURN_IF_ERROR(AttentionRegistry().Find(resolved.mechanism).status());
   LH_RETURN_IF_ERROR(ChunkerRegistry().Find(resolved.chunker).status());
   LH_RETURN_IF_ERROR(PoolerRegistry().Find(resolved.pooling).status());
   if (!(*resolved.gate >= 0 && *resolved.gate <= 1)) {
@@ -172,13 +171,8 @@ absl::StatusOr<EncodeOptions> EncoderImpl::ResolveOptions(
   }
   LH_RETURN_IF_ERROR(CheckChunkTokens(*model_, *resolved.chunk_tokens));
   if (resolved.retrieval_weights) {
-    const ModelConfig& config = model_->config();
     LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
-                        make_attention({.num_heads = config.num_heads,
-                                        .head_dim = config.head_dim(),
-                                        .num_layers = config.num_layers,
-                                        .visibility = *resolved.visibility,
-                                        .gate = *resolved.gate}));
+                        MakeAttention(model_->config(), resolved));
     if (!attention->exchanges()) {
       return Invalid("OUTPUT_UNAVAILABLE",
                      absl::StrCat("the mechanism \"", resolved.mechanism,

@@ -16,7 +16,6 @@ class WorkingMemory {
   explicit WorkingMemory(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   uint64_t limit_bytes() const { return limit_bytes_; }
-  uint64_t used_bytes() const { return used_bytes_.load(); }
 
  private:
   friend class MemoryReservation;
@@ -51,7 +50,6 @@ class MemoryReservation {
     return true;
   }
 
-  uint64_t bytes() const { return bytes_; }
   uint64_t limit_bytes() const { return memory_->limit_bytes(); }
 
  private:

@@ -47,7 +47,7 @@ class ModelLoader {
     model_->normalize_ = sentence.normalize;
     LH_RETURN_IF_ERROR(LoadTokenizer());
     LH_RETURN_IF_ERROR(LoadWeights());
-    FillInfo();
+    LH_RETURN_IF_ERROR(FillInfo());
     return std::shared_ptr<const Model>(std::move(model_));
   }
 
@@ -178,7 +178,7 @@ class ModelLoader {
     return absl::OkStatus();
   }
 
-  void FillInfo() {
+  absl::Status FillInfo() {
     ModelInfo& info = model_->info_;
     info.name = options_.name.empty() ? DirectoryName(options_.directory)
                                       : options_.name;
@@ -195,16 +195,16 @@ class ModelLoader {
     hash.UpdateField(weights_file_->bytes());
     hash.UpdateField(absl::StrCat(model_->pooling_, " ", model_->normalize_));
     if (model_->tokenizer_) {
-      absl::StatusOr<std::string> tokenizer =
-          ReadFile(File("tokenizer.json"), kMaxTokenizerBytes);
-      // A file that has just been read and is gone now leaves its place empty.
-      hash.UpdateField(tokenizer.ok() ? *tokenizer : std::string());
+      LH_ASSIGN_OR_RETURN(std::string tokenizer,
+                          ReadFile(File("tokenizer.json"), kMaxTokenizerBytes));
+      hash.UpdateField(tokenizer);
     }
     // Results differ in their last bits between these.
     hash.UpdateField(absl::StrCat(info.effective_precision, " ", info.isa, " ",
                                   VectorTarget(), " ", info.onednn_version));
     info.fingerprint = hash.HexDigest();
     weights_file_->DropPages();
+    return absl::OkStatus();
   }
 
   static constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
