@@ -28,21 +28,11 @@ VARIANT_BYTES = 200_000
 def setUpModule():  # pylint: disable=invalid-name
     global server, connection, document  # pylint: disable=global-statement
     document = documents.read_document(VARIANT_BYTES)
-    server = programs.Server(programs.MODEL_DIR)
-    server.__enter__()
-    unittest.addModuleCleanup(server.__exit__, None, None, None)
-    connection = wire.Connection(server.wait_until_ready().address)
-    unittest.addModuleCleanup(connection.close)
+    server, connection = wire_case.start_server(programs.MODEL_DIR)
 
 
 def tearDownModule():  # pylint: disable=invalid-name
-    """After all of it the server holds nothing, serves, and ends well."""
-    programs.wait_until(lambda: server.open_documents() == 0,
-                        "the last document to be closed")
-    wire.encode(connection, b"still there")
-    exit_code = server.stop()
-    if exit_code != 0:
-        raise AssertionError(f"exit code {exit_code}:\n{server.log()[-4000:]}")
+    wire_case.check_and_stop(server, connection)
 
 
 class ModelTest(wire_case.WireCase):

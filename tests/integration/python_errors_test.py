@@ -30,24 +30,14 @@ def setUpModule():  # pylint: disable=invalid-name
     unittest.addModuleCleanup(folder.cleanup)
     model = tiny_model.make_tiny_model(pathlib.Path(folder.name) / "tiny",
                                        programs.TESTDATA_DIR)
-    server = programs.Server(
+    server, connection = wire_case.start_server(
         model, "--max-document-bytes", str(MAX_DOCUMENT_BYTES),
         "--max-concurrent-documents", str(MAX_DOCUMENTS),
         "--max-message-bytes", "64KiB")
-    server.__enter__()
-    unittest.addModuleCleanup(server.__exit__, None, None, None)
-    connection = wire.Connection(server.wait_until_ready().address)
-    unittest.addModuleCleanup(connection.close)
 
 
 def tearDownModule():  # pylint: disable=invalid-name
-    """No error has hurt the server."""
-    programs.wait_until(lambda: server.open_documents() == 0,
-                        "the last document to be closed")
-    wire.encode(connection, b"still there")
-    exit_code = server.stop()
-    if exit_code != 0:
-        raise AssertionError(f"exit code {exit_code}:\n{server.log()[-4000:]}")
+    wire_case.check_and_stop(server, connection)
 
 
 def stream(*messages):

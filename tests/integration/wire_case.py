@@ -1,14 +1,35 @@
-"""WireCase: the assertions that the tests of the wire share."""
+"""What the tests of the wire share: their server and their assertions."""
 
 import math
 import unittest
 
 import grpc
 
+import programs
 import wire
 
 # What other batch sizes may change in the last bits.
 TOLERANCE = 1e-5
+
+
+def start_server(model, *flags):
+    """For setUpModule: (server, connection), closed with the module."""
+    server = programs.Server(model, *flags)
+    server.__enter__()
+    unittest.addModuleCleanup(server.__exit__, None, None, None)
+    connection = wire.Connection(server.wait_until_ready().address)
+    unittest.addModuleCleanup(connection.close)
+    return server, connection
+
+
+def check_and_stop(server, connection):
+    """After all of it the server holds nothing, serves, and ends well."""
+    programs.wait_until(lambda: server.open_documents() == 0,
+                        "the last document to be closed")
+    wire.encode(connection, b"still there")
+    exit_code = server.stop()
+    if exit_code != 0:
+        raise AssertionError(f"exit code {exit_code}:\n{server.log()[-4000:]}")
 
 
 class WireCase(unittest.TestCase):
