@@ -23,8 +23,7 @@ class TextStream {
   // that a slow stream gets its first chunks early. Between
   // two such places there may be `max_piece_bytes`: the tokenizer needs up to
   // 0.5 KiB of memory for each byte of a piece.
-  explicit TextStream(const Tokenizer* tokenizer,
-                      size_t segment_bytes = 1024,
+  explicit TextStream(const Tokenizer* tokenizer, size_t segment_bytes = 1024,
                       size_t max_piece_bytes = 8 * 1024 * 1024);
 
   // Takes the next bytes and appends the tokens that have become final.
