@@ -2,6 +2,7 @@
 option(LONGHAND_BUILD_SERVER "Build longhand-server" ON)
 option(LONGHAND_BUILD_CLIENT "Build the client library and the longhand command" ON)
 option(LONGHAND_BUILD_TESTS "Build the tests" ON)
+option(LONGHAND_BUILD_BENCH "Build the measuring programs" OFF)
 set(LONGHAND_DEPS_DIR "${CMAKE_SOURCE_DIR}/.deps" CACHE PATH
     "Where tools/setup puts what no Debian package carries")
 set(LONGHAND_MODEL_DIR "${CMAKE_SOURCE_DIR}/models/all-MiniLM-L6-v2" CACHE PATH

@@ -200,7 +200,7 @@ def phi(x):
 def retrieval_weights(queries, keys, visible):
     """A: [heads, chunks, chunks], row i over the chunks that i sees.
 
-    The meta query and the meta key of a chunk are the means over its rows. A
+    The meta query and the meta key of a chunk are the means over these rows. A
     row that sees nothing is 0.
     """
     meta_query = torch.stack([q.mean(1) for q in queries], 1)
@@ -245,19 +245,26 @@ PLAIN = Run("independent", "independent", 0.0)
 
 
 def encode(bert, chunks, run, attend=retrieve):
-    """Last hidden states per chunk, and A averaged over layers and heads."""
+    """Last hidden states per chunk, and A averaged over layers and heads.
+
+    What a chunk offers and asks for comes from its own tokens: the special
+    ones, its first and last row, only take part inside it.
+    """
     visible = run.visible(len(chunks))
     total = torch.zeros(len(chunks), len(chunks), dtype=torch.float64)
     hidden = [bert.embed(chunk) for chunk in chunks]
     for layer in range(bert.layers):
         q, k, v = ([bert.project(layer, name, rows) for rows in hidden]
                    for name in ("query", "key", "value"))
-        weights = retrieval_weights(q, k, visible)
+        own_q, own_k, own_v = ([rows[:, 1:-1] for rows in heads]
+                               for heads in (q, k, v))
+        weights = retrieval_weights(own_q, own_k, visible)
         total += weights.mean(0) / bert.layers
         if attend is retrieve:
-            context = [[(phi(a).mT @ b, phi(a).sum(1)) for a, b in zip(k, v)]]
+            context = [[(phi(a).mT @ b, phi(a).sum(1))
+                        for a, b in zip(own_k, own_v)]]
         else:
-            context = [k, v]
+            context = [own_k, own_v]
         mixed = []
         for i in range(len(chunks)):
             out = local_attention(q[i], k[i], v[i])

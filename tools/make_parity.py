@@ -18,16 +18,21 @@ The rows of a case are, in this order (a length of 1 has the first two only):
   left   padding ids at the start, masked
   holes  random places masked, their ids kept
 
-Hidden states are computed by transformers in float64 and stored as float32.
-The script prints how far the same model is from them in float32, which is the
+Family bsbr is made by the Python package `bsbr` instead (config.json is ours,
+tensor names are the package's): its mask is never used, so a case has two rows
+without masks.
+
+Hidden states are computed in float64 and stored as float32. The script prints how far the same model is from them in float32, which is the
 noise that a float32 implementation may show too. The same arguments give the
 same files.
 
 Set up: pip install -r tools/requirements-golden.txt
+        for bsbr also: pip install --no-deps --ignore-requires-python bsbr==0.1.1
 Example: tools/make_parity.py --family bert --out build/parity/bert --hidden 96
 """
 
 import argparse
+import json
 import os
 import pathlib
 
@@ -42,6 +47,7 @@ HEADS = {
              "pretraining": "BertForPreTraining"},
     "roberta": {"none": "RobertaModel", "mlm": "RobertaForMaskedLM"},
     "distilbert": {"none": "DistilBertModel", "mlm": "DistilBertForMaskedLM"},
+    "bsbr": {"none": "BSBRModel"},
 }
 
 
@@ -74,11 +80,12 @@ def widen(model, attention_gain, generator):
             value = noise * 0.1 + (1.0 if name.endswith("weight") else 0.0)
         elif parameter.dim() == 1:
             value = noise * 0.1
-        elif "embeddings" in name:
+        elif "embedding" in name:
             value = noise * 0.5
         else:
             parts = set(name.split("."))
-            sharp = parts & {"query", "key", "q_lin", "k_lin"}
+            sharp = parts & {"query", "key", "q_lin", "k_lin", "q_proj",
+                             "k_proj", "meta_r_proj", "meta_h_proj"}
             gain = attention_gain if sharp else 1.0
             value = noise * gain / parameter.shape[1] ** 0.5
         parameter.data.copy_(value)
@@ -134,6 +141,61 @@ def make_cases(encoder, lengths, generator):
     return cases
 
 
+def make_bsbr(args, generator):
+    """Writes model and cases of the family bsbr."""
+    import bsbr  # only this family needs the package
+
+    model = bsbr.BSBRModel(
+        args.vocab, args.hidden, args.layers, args.heads, args.chunk_size,
+        args.intermediate, compression_factor=args.compression).eval()
+    widen(model, args.attention_gain, generator)
+    for parameter in model.parameters():  # not the buffer of the positions
+        parameter.data = parameter.data.to(getattr(torch, args.dtype))
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "config.json").write_text(json.dumps({
+        "model_type": "bsbr",
+        "vocab_size": args.vocab,
+        "hidden_size": args.hidden,
+        "num_hidden_layers": args.layers,
+        "num_attention_heads": args.heads,
+        "chunk_size": args.chunk_size,
+        "intermediate_size": args.intermediate,
+        "compression_factor": args.compression,
+    }, indent=2) + "\n", encoding="utf-8")
+    save_file(model.state_dict(), args.out / "model.safetensors",
+              metadata={"format": "pt"})
+    cases, worst = {}, 0.0
+    for number, length in enumerate(args.lengths):
+        ids = torch.randint(0, args.vocab, (2, length), generator=generator)
+        with torch.inference_mode():
+            exact = model.double()(ids).float()
+            rough = model.float()(ids)
+        cases[f"case{number}.input_ids"] = ids.int()
+        cases[f"case{number}.last_hidden_state"] = exact
+        worst = max(worst, float((rough - exact).abs().max()))
+        print(f"case{number}: {tuple(ids.shape)}")
+    print(f"float32 differs from float64 by at most {worst:.2e}")
+    return cases
+
+
+def make_transformers(args, generator):
+    """Writes model and cases of a family of transformers."""
+    config = make_config(args)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, HEADS[args.family][args.head])(config).eval()
+    widen(model, args.attention_gain, generator)
+    # The stored weights are the model: round before computing with them.
+    model.to(getattr(torch, args.dtype))
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(args.out)
+    if args.position_ids:
+        prefix = "" if args.head == "none" else model.base_model_prefix + "."
+        add_position_ids(args.out / "model.safetensors",
+                         prefix + "embeddings.position_ids",
+                         args.max_positions)
+    return make_cases(model.base_model, args.lengths, generator)
+
+
 def add_position_ids(path, name, max_positions):
     """Adds the int64 buffer that older checkpoints carry."""
     tensors = load_file(path)
@@ -173,7 +235,12 @@ def parse_args():
                         choices=["float32", "float16", "bfloat16"],
                         help="of the stored weights")
     parser.add_argument("--attention-gain", type=float, default=1.5)
+    parser.add_argument("--chunk-size", type=int, default=16,
+                        help="for bsbr only")
+    parser.add_argument("--compression", type=int, default=None,
+                        help="compression factor, for bsbr only")
     parser.add_argument("--lengths", default="1,2,33,130",
+                        type=lambda text: [int(n) for n in text.split(",")],
                         help="tokens of each case")
     args = parser.parse_args()
     if args.head not in HEADS[args.family]:
@@ -186,22 +253,8 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     generator = torch.Generator().manual_seed(args.seed)
-    config = make_config(args)
-    config._attn_implementation = "eager"
-    model = getattr(transformers, HEADS[args.family][args.head])(config).eval()
-    widen(model, args.attention_gain, generator)
-    # The stored weights are the model: round before computing with them.
-    model.to(getattr(torch, args.dtype))
-    transformers.utils.logging.disable_progress_bar()
-    model.save_pretrained(args.out)
-    if args.position_ids:
-        prefix = "" if args.head == "none" else model.base_model_prefix + "."
-        add_position_ids(args.out / "model.safetensors",
-                         prefix + "embeddings.position_ids",
-                         args.max_positions)
-    lengths = [int(length) for length in args.lengths.split(",")]
-    save_file(make_cases(model.base_model, lengths, generator),
-              args.out / "cases.safetensors")
+    make = make_bsbr if args.family == "bsbr" else make_transformers
+    save_file(make(args, generator), args.out / "cases.safetensors")
     for path in args.out.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone
 

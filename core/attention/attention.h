@@ -14,45 +14,68 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/attention/visibility.h"
+#include "core/attention/layer_extras.h"
+#include "core/attention/retrieval_options.h"
 #include "core/compute/compute_context.h"
+#include "core/state/chunk_state.h"
 
 namespace longhand {
+
+class Adapter;
 
 struct AttentionOptions {
   int num_heads = 0;
   int head_dim = 0;
   int num_layers = 0;
-  Visibility visibility = Visibility::kCausal;
-  // Share of the retrieved part, 0 to 1.
-  float gate = 0;
+  RetrievalOptions retrieval;
+  // Trained changes, or null. Borrowed.
+  const Adapter* adapter = nullptr;
+  // The model's own parameters for its mechanism, by layer; may be empty.
+  // Borrowed.
+  absl::Span<const LayerExtras* const> extras;
 
   int hidden() const { return num_heads * head_dim; }
+};
+
+// What a layer's attention is computed from.
+struct LayerInput {
+  int layer;
+  const float* x;    // [rows, hidden]: what was projected
+  const float* qkv;  // [rows, 3 * hidden]: the projections side by side
 };
 
 // One chunk of a batch, in one layer.
 struct ChunkSlot {
   int rows;
+  // The rows of the tokens that the chunk answers for: without special tokens
+  // and without those that only give it context. Not empty.
+  int own_begin, own_end;
   float* context;  // [rows, hidden]: the attention's output
   float* scratch;  // [scratch_floats(rows)]: between the steps of one layer
-  float* state;    // [state_floats()]: this layer's part of the chunk's state
-  // [past + chunks], or null: Finish adds the chunk's retrieval weights, times
-  // 1 / (layers * heads).
+  // [slots], or null: Finish adds the chunk's retrieval weights, times
+  // 1 / (retrieving layers * heads).
   float* retrieval_weights;
+  // [heads, slots], or null: Finish writes this layer's retrieval weights.
+  float* head_weights;
+
+  int own_rows() const { return own_end - own_begin; }
 };
 
 // A batch of consecutive chunks of one document, in one layer.
 struct BatchView {
-  // This layer's states of the chunks before the batch, oldest first.
-  absl::Span<const float* const> past;
+  int layer;
+  // The states that the chunks may see; slot j is chunk j of the document.
+  LayerStates states;
+  // The document's number of chunks.front().
+  int64_t first;
   absl::Span<const ChunkSlot> chunks;
 
-  int64_t num_visible_slots() const {
-    return int64_t(past.size()) + int64_t(chunks.size());
-  }
+  int64_t slots() const { return states.size(); }
 };
 
 class Attention {
@@ -62,30 +85,47 @@ class Attention {
   // Whether chunks see each other. Without it Exchange and Finish are never
   // called and there are no states.
   virtual bool exchanges() const = 0;
-  // Whether a chunk sees those after it: the document must then be one batch.
-  virtual bool needs_whole_document() const = 0;
-  // Floats that a chunk leaves behind in each layer.
-  virtual int64_t state_floats() const = 0;
+  // Whether they do in this layer.
+  virtual bool exchanges_in(int layer) const = 0;
+  virtual const RetrievalOptions& retrieval() const = 0;
+  // What a chunk leaves behind in each layer that exchanges.
+  virtual StateLayout state_layout(int own_rows) const = 0;
   // Floats that a chunk of `rows` keeps between the steps of one layer.
   virtual int64_t scratch_floats(int rows) const = 0;
+  // Whether every row of a context is a weighted mean of value rows, so that it
+  // stays within their range.
+  virtual bool is_convex() const { return false; }
+  // Options that this mechanism does not look at, by their public names: who
+  // sets one of them is told so.
+  virtual std::vector<std::string_view> unused_options() const = 0;
 
-  // qkv: [rows, 3 * hidden], the projections side by side. Fills context,
-  // scratch and state.
-  virtual void Local(const float* qkv, const ChunkSlot& chunk,
-                     ComputeContext& context) const = 0;
+  // Fills context and, in a layer that exchanges, scratch and state
+  // [state_layout(own_rows).floats()]; `state` is null where none is wanted.
+  virtual void Local(const LayerInput& input, const ChunkSlot& chunk,
+                     float* state, ComputeContext& compute) const = 0;
 
   // Exchange(0 .. exchange_items() - 1) are independent of each other; each
-  // needs Local done for every chunk of the batch.
+  // needs Local done for every chunk of the batch. There may be none.
   virtual int exchange_items() const = 0;
   virtual void Exchange(int item, const BatchView& batch,
-                        ComputeContext& context) const = 0;
+                        ComputeContext& compute) const = 0;
 
   // Needs every Exchange of the layer done. `chunk` indexes batch.chunks.
   virtual void Finish(int chunk, const BatchView& batch,
-                      ComputeContext& context) const = 0;
+                      ComputeContext& compute) const = 0;
+
+  // Whether the document must be one batch.
+  bool needs_whole_document() const {
+    return exchanges() && retrieval().visibility == Visibility::kBidirectional;
+  }
+  // Whether a first pass makes the states that a second one retrieves from.
+  bool needs_two_passes() const {
+    return exchanges() && retrieval().visibility == Visibility::kTwoPass;
+  }
 };
 
-// What a line of attentions.def names.
+// What a line of attentions.def names. FAILED_PRECONDITION
+// (MECHANISM_UNAVAILABLE) for a model that lacks what the mechanism needs.
 using AttentionFactory =
     absl::StatusOr<std::unique_ptr<const Attention>>(const AttentionOptions&);
 

@@ -1,229 +1,267 @@
 // BSBR: softmax attention inside each chunk, plus retrieval over one state
 // matrix per other chunk, normalised and gated. Per layer and head, for chunk i
-// with queries Q_i, keys K_i, values V_i [rows, d] and phi = elu + 1:
+// with queries Q_i, keys K_i, values V_i [rows, d] of its own tokens and a
+// non-negative feature map phi:
 //   F_i = phi(K_i)^T V_i   z_i = sum phi(K_i)        the state
 //   H_i = mean K_i         R_i = mean Q_i            meta key, meta query
-//   A_ij = softmax over the visible j != i of R_i . H_j / sqrt(d)
+//   A_ij = softmax over the selected j of R_i . H_j / sqrt(d)
 //   retrieved = phi(Q_i) (sum_j A_ij F_j) / (phi(Q_i) . (sum_j A_ij z_j))
-//   context = (1 - gate) local + gate retrieved
-// A chunk that sees no other keeps its local context.
+// which joins the context by the merge of the options. A retrieved row is a
+// weighted mean of value rows, so it stays within their range. For the merges
+// by attention mass the chunk's own mass is phi(Q_i) . z_i and the retrieved
+// one phi(Q_i) . sum_j w_ij z_j with w_ij = A_ij * the number of selected
+// chunks. A chunk that sees no other keeps its local context.
 //
-// State of a layer: per head F [d, d] row-major, then z [d]; after all heads H
-// [heads, d].
-// Scratch: phi(Q) [rows, hidden]; R [heads, d]; per head the mixed F and z.
+// State of a layer: meta values; per head F [d, d], then z [d].
+// Scratch: phi(Q) [rows, hidden]; R [hidden]; own z [hidden]; per head the
+// mixed F and z; per head the log prior of its merge.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
-#include <vector>
 
-#include "absl/container/inlined_vector.h"
-#include "core/attention/attention.h"
 #include "core/attention/local_attention.h"
+#include "core/attention/retrieval_attention.h"
+#include "core/base/status_macros.h"
 #include "core/compute/matmul.h"
+#include "core/compute/merge_ops.h"
 #include "core/compute/vector_ops.h"
 
 namespace longhand {
 namespace {
 
-class BsbrAttention final : public Attention {
- public:
-  explicit BsbrAttention(const AttentionOptions& options) : options_(options) {}
+// States that are decoded and summed at a time: their blocks of one head stay
+// in the second-level cache.
+constexpr int64_t kTile = 64;
 
-  // Without a share there is nothing to retrieve; the path is then that of
-  // independent chunks, bit for bit.
-  bool exchanges() const override { return options_.gate > 0; }
-  bool needs_whole_document() const override {
-    return exchanges() && options_.visibility == Visibility::kBidirectional;
-  }
-  int64_t state_floats() const override {
-    return exchanges() ? mix_floats() + options_.hidden() : 0;
+class BsbrAttention final : public RetrievalAttention {
+ public:
+  explicit BsbrAttention(const AttentionOptions& options)
+      : RetrievalAttention(options) {}
+
+  StateLayout state_layout(int) const override {
+    const int64_t d = options().head_dim;
+    return {.heads = options().num_heads,
+            .parts = {{d, d}, {1, d}},
+            .meta_floats = meta_floats()};
   }
   int64_t scratch_floats(int rows) const override {
-    return exchanges() ? int64_t{rows} * options_.hidden() + options_.hidden() +
-                             mix_floats()
-                       : 0;
+    if (!exchanges()) return 0;
+    return int64_t{rows + 2} * options().hidden() +
+           options().num_heads * (head_floats() + 1);
   }
+  bool is_convex() const override { return true; }
+  std::vector<std::string_view> unused_options() const override { return {}; }
 
-  void Local(const float* qkv, const ChunkSlot& chunk,
-             ComputeContext& context) const override;
-  int exchange_items() const override {
-    return exchanges() ? options_.num_heads : 0;
-  }
+  void Local(const LayerInput& input, const ChunkSlot& chunk, float* state,
+             ComputeContext& compute) const override;
+  int exchange_items() const override { return options().num_heads; }
   void Exchange(int head, const BatchView& batch,
-                ComputeContext& context) const override;
+                ComputeContext& compute) const override;
   void Finish(int chunk, const BatchView& batch,
-              ComputeContext& context) const override;
+              ComputeContext& compute) const override;
 
  private:
-  // F and z of one head, and of all heads.
+  // F and z of one head.
   int64_t head_floats() const {
-    return int64_t{options_.head_dim} * (options_.head_dim + 1);
-  }
-  int64_t mix_floats() const { return options_.num_heads * head_floats(); }
-
-  const float* meta_key(const float* state, int head) const {
-    return state + mix_floats() + int64_t{head} * options_.head_dim;
+    return int64_t{options().head_dim} * (options().head_dim + 1);
   }
   float* meta_query(const ChunkSlot& chunk) const {
-    return chunk.scratch + int64_t{chunk.rows} * options_.hidden();
+    return chunk.scratch + int64_t{chunk.rows} * options().hidden();
+  }
+  float* own_z(const ChunkSlot& chunk) const {
+    return meta_query(chunk) + options().hidden();
   }
   float* mix(const ChunkSlot& chunk, int head) const {
-    return meta_query(chunk) + options_.hidden() + head * head_floats();
+    return own_z(chunk) + options().hidden() + head * head_floats();
+  }
+  float* log_priors(const ChunkSlot& chunk) const {
+    return mix(chunk, options().num_heads);
   }
 
-  void MakeState(const float* qkv, const ChunkSlot& chunk,
-                 ComputeContext& context) const;
-
-  // The states of all slots of the batch, those before it first.
-  absl::InlinedVector<const float*, 64> States(const BatchView& batch) const;
-
-  // The chunks that `chunk` sees, as a range of slots; itself, if inside, is
-  // left out by RetrievalWeights.
-  int64_t num_seen(int chunk, const BatchView& batch) const {
-    return options_.visibility == Visibility::kCausal
-               ? int64_t(batch.past.size()) + chunk
-               : batch.num_visible_slots();
-  }
-  bool sees_others(int chunk, const BatchView& batch) const {
-    const bool sees_itself = options_.visibility == Visibility::kBidirectional;
-    return num_seen(chunk, batch) > (sees_itself ? 1 : 0);
-  }
-
-  // weights[slots] = A of one chunk and head; 0 for slots that it does not see.
-  // meta_keys: [slots].
-  void RetrievalWeights(int chunk, int head, const BatchView& batch,
-                        absl::Span<const float* const> meta_keys,
-                        float* weights) const;
-
-  const AttentionOptions options_;
+  // y[rows, hidden] = phi of each head of x[rows, hidden].
+  void ApplyFeatures(const float* x, int64_t stride, int rows, float* y) const;
+  // Blocks of [F, z] of the chunk's own tokens, and z beside in the scratch.
+  void MakeState(const LayerInput& input, const ChunkSlot& chunk,
+                 float* state_heads, ComputeContext& compute) const;
+  // A of one chunk and head: weights[slots].
+  int64_t Weights(int chunk, int head, const BatchView& batch,
+                  ComputeContext& compute, float* weights) const;
+  float PriorOf(int chunk, int head, const BatchView& batch, int64_t selected,
+                const float* weights) const;
 };
 
-void BsbrAttention::Local(const float* qkv, const ChunkSlot& chunk,
-                          ComputeContext& context) const {
-  LocalSoftmaxAttention(options_, qkv, chunk.rows, context, chunk.context);
-  if (exchanges()) MakeState(qkv, chunk, context);
+void BsbrAttention::ApplyFeatures(const float* x, int64_t stride, int rows,
+                                  float* y) const {
+  const int hidden = options().hidden();
+  const int d = options().head_dim;
+  if (options().retrieval.features == FeatureMap::kElu) {
+    for (int r = 0; r < rows; ++r) {
+      EluPlusOne(x + r * stride, hidden, y + int64_t{r} * hidden);
+    }
+    return;
+  }
+  for (int r = 0; r < rows; ++r) {
+    std::copy_n(x + r * stride, hidden, y + int64_t{r} * hidden);
+  }
+  SoftmaxRows(y, rows * options().num_heads, d, d);
 }
 
-void BsbrAttention::MakeState(const float* qkv, const ChunkSlot& chunk,
-                              ComputeContext& context) const {
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
+void BsbrAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
+                          float* state, ComputeContext& compute) const {
+  LocalSoftmaxAttention(options(), input.qkv, chunk.rows, compute,
+                        chunk.context);
+  if (!exchanges_in(input.layer)) return;
+  MakeMetaQuery(input, chunk, compute, meta_query(chunk));
+  const Queries queries = RetrievalQueries(input, chunk, compute);
+  ApplyFeatures(queries.data, queries.stride, chunk.rows, chunk.scratch);
+  float* heads = state == nullptr ? compute.workspace().Allocate<float>(size_t(
+                                        options().num_heads * head_floats()))
+                                  : state + meta_floats();
+  if (state != nullptr) MakeMeta(input, chunk, compute, state);
+  MakeState(input, chunk, heads, compute);
+}
+
+void BsbrAttention::MakeState(const LayerInput& input, const ChunkSlot& chunk,
+                              float* state_heads,
+                              ComputeContext& compute) const {
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
   const int64_t stride = 3 * int64_t{hidden};
+  const int rows = chunk.own_rows();
+  const float* own = input.qkv + chunk.own_begin * stride;
   float* phi_k =
-      context.workspace().Allocate<float>(size_t(chunk.rows) * size_t(hidden));
-  float* phi_q = chunk.scratch;
-  float* mean_q = meta_query(chunk);
-  float* mean_k = chunk.state + mix_floats();
-  float* sum_phi_k = context.workspace().Allocate<float>(size_t(hidden));
-  std::fill_n(mean_q, hidden, 0.0f);
-  std::fill_n(mean_k, hidden, 0.0f);
-  std::fill_n(sum_phi_k, hidden, 0.0f);
-  for (int r = 0; r < chunk.rows; ++r) {
-    const float* q = qkv + r * stride;
-    const float* k = q + hidden;
-    EluPlusOne(q, hidden, phi_q + int64_t{r} * hidden);
-    EluPlusOne(k, hidden, phi_k + int64_t{r} * hidden);
-    AddTo(q, hidden, mean_q);
-    AddTo(k, hidden, mean_k);
-    AddTo(phi_k + int64_t{r} * hidden, hidden, sum_phi_k);
-  }
-  Scale(1.0f / chunk.rows, hidden, mean_q);
-  Scale(1.0f / chunk.rows, hidden, mean_k);
-  for (int head = 0; head < options_.num_heads; ++head) {
-    float* f = chunk.state + head * head_floats();
-    const float* v = qkv + 2 * hidden + head * d;
-    Gemm(d, d, chunk.rows, 1.0f,
-         {phi_k + head * d, hidden, /*transposed=*/true}, {v, stride}, f, d);
-    std::copy_n(sum_phi_k + head * d, d, f + int64_t{d} * d);
+      compute.workspace().Allocate<float>(size_t(rows) * size_t(hidden));
+  ApplyFeatures(own + hidden, stride, rows, phi_k);
+  float* z = own_z(chunk);
+  std::fill_n(z, hidden, 0.0f);
+  for (int r = 0; r < rows; ++r) AddTo(phi_k + int64_t{r} * hidden, hidden, z);
+  for (int head = 0; head < options().num_heads; ++head) {
+    float* f = state_heads + head * head_floats();
+    Gemm(d, d, rows, 1.0f, {phi_k + head * d, hidden, /*transposed=*/true},
+         {own + 2 * hidden + head * d, stride}, f, d);
+    std::copy_n(z + head * d, d, f + int64_t{d} * d);
   }
 }
 
-absl::InlinedVector<const float*, 64> BsbrAttention::States(
-    const BatchView& batch) const {
-  absl::InlinedVector<const float*, 64> states(batch.past.begin(),
-                                               batch.past.end());
-  for (const ChunkSlot& chunk : batch.chunks) states.push_back(chunk.state);
-  return states;
+int64_t BsbrAttention::Weights(int chunk, int head, const BatchView& batch,
+                               ComputeContext& compute, float* weights) const {
+  Scores(meta_query(batch.chunks[chunk]) + head * options().head_dim, chunk,
+         head, batch, compute, weights);
+  return selection().Weigh(batch.first + chunk,
+                           {weights, size_t(batch.slots())}, compute);
 }
 
-void BsbrAttention::RetrievalWeights(int chunk, int head,
-                                     const BatchView& batch,
-                                     absl::Span<const float* const> meta_keys,
-                                     float* weights) const {
-  const int64_t seen = num_seen(chunk, batch);
-  const int64_t self = int64_t(batch.past.size()) + chunk;
-  const int d = options_.head_dim;
-  std::fill(weights + seen, weights + batch.num_visible_slots(), 0.0f);
-  Dots(meta_query(batch.chunks[chunk]) + head * d,
-       meta_keys.subspan(0, size_t(seen)), d,
-       1.0f / std::sqrt(static_cast<float>(d)), weights);
-  // Far below every score, and finite: its exponential is 0.
-  if (self < seen) weights[self] = std::numeric_limits<float>::lowest() / 2;
-  SoftmaxRows(weights, 1, static_cast<int>(seen), seen);
-  if (self < seen) weights[self] = 0.0f;
+float BsbrAttention::PriorOf(int chunk, int head, const BatchView& batch,
+                             int64_t selected, const float* weights) const {
+  const Merge merge = options().retrieval.merge;
+  if (merge == Merge::kLse) return std::log(float(selected));
+  if (merge == Merge::kGate) return 0;
+  float retrieved = 0;
+  for (int64_t slot = 0; slot < batch.slots(); ++slot) {
+    retrieved += weights[slot] * tokens(batch, slot);
+  }
+  return LogPrior(merge, gate(batch.layer, head),
+                  float(batch.chunks[chunk].own_rows()), retrieved);
 }
 
 void BsbrAttention::Exchange(int head, const BatchView& batch,
-                             ComputeContext& context) const {
-  const absl::InlinedVector<const float*, 64> states = States(batch);
-  absl::InlinedVector<const float*, 64> meta_keys, sources;
-  for (const float* state : states) {
-    meta_keys.push_back(meta_key(state, head));
-    sources.push_back(state + head * head_floats());
-  }
-  const int64_t slots = batch.num_visible_slots();
+                             ComputeContext& compute) const {
+  if (gate(batch.layer, head) == 0) return;
+  const int64_t slots = batch.slots();
+  Workspace& workspace = compute.workspace();
   float* weights =
-      context.workspace().Allocate<float>(batch.chunks.size() * size_t(slots));
-  absl::InlinedVector<float*, 64> mixes;
+      workspace.Allocate<float>(batch.chunks.size() * size_t(slots));
+  auto* mixes = workspace.Allocate<float*>(batch.chunks.size());
+  size_t rows = 0;
   for (int i = 0; i < static_cast<int>(batch.chunks.size()); ++i) {
-    if (!sees_others(i, batch)) continue;
-    RetrievalWeights(i, head, batch, meta_keys,
-                     weights + int64_t(mixes.size()) * slots);
-    mixes.push_back(mix(batch.chunks[i], head));
-    std::fill_n(mixes.back(), head_floats(), 0.0f);
+    if (!SeesOthers(i, batch)) continue;
+    float* row = weights + int64_t(rows) * slots;
+    const int64_t selected = Weights(i, head, batch, compute, row);
+    log_priors(batch.chunks[i])[head] = PriorOf(i, head, batch, selected, row);
+    mixes[rows] = mix(batch.chunks[i], head);
+    std::fill_n(mixes[rows++], head_floats(), 0.0f);
   }
-  WeightedSum({.x = sources,
-               .weights = weights,
-               .weight_stride = slots,
-               .y = absl::MakeSpan(mixes),
-               .size = head_floats()});
+  // Only states that somebody takes something from are read.
+  auto* used = workspace.Allocate<int64_t>(size_t(slots));
+  int64_t num_used = 0;
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    bool is_used = false;
+    for (size_t r = 0; r < rows; ++r) {
+      is_used = is_used || weights[int64_t(r) * slots + slot] != 0;
+    }
+    if (!is_used) continue;
+    for (size_t r = 0; r < rows; ++r) {
+      weights[int64_t(r) * slots + num_used] =
+          weights[int64_t(r) * slots + slot];
+    }
+    used[num_used++] = slot;
+  }
+  auto* sources = workspace.Allocate<const float*>(size_t(kTile));
+  float* decoded = workspace.Allocate<float>(size_t(kTile * head_floats()));
+  for (int64_t begin = 0; begin < num_used; begin += kTile) {
+    const int64_t count = std::min(kTile, num_used - begin);
+    for (int64_t i = 0; i < count; ++i) {
+      sources[i] =
+          batch.states.Head(used[begin + i], head, decoded + i * head_floats());
+    }
+    WeightedSum({.x = {sources, size_t(count)},
+                 .weights = weights + begin,
+                 .weight_stride = slots,
+                 .y = {mixes, rows},
+                 .size = head_floats()});
+  }
 }
 
 void BsbrAttention::Finish(int chunk, const BatchView& batch,
-                           ComputeContext& context) const {
-  if (!sees_others(chunk, batch)) return;
+                           ComputeContext& compute) const {
+  if (!SeesOthers(chunk, batch)) return;
   const ChunkSlot& slot = batch.chunks[chunk];
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
-  float* numerator =
-      context.workspace().Allocate<float>(size_t(slot.rows) * size_t(d));
-  for (int head = 0; head < options_.num_heads; ++head) {
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
+  const size_t rows = size_t(slot.rows);
+  Workspace& workspace = compute.workspace();
+  float* numerator = workspace.Allocate<float>(rows * size_t(d));
+  float* mass = workspace.Allocate<float>(rows);
+  float* own_mass = workspace.Allocate<float>(rows);
+  float* scale = workspace.Allocate<float>(rows);
+  for (int head = 0; head < options().num_heads; ++head) {
+    if (gate(batch.layer, head) == 0) continue;
     const float* phi_q = slot.scratch + head * d;
     const float* mixed = mix(slot, head);
     Gemm(slot.rows, d, d, 1.0f, {phi_q, hidden}, {mixed, d}, numerator, d);
-    GatedMerge({.numerator = numerator,
-                .features = phi_q,
-                .feature_stride = hidden,
-                .normalizer = mixed + int64_t{d} * d,
-                .gate = options_.gate,
-                .rows = slot.rows,
-                .size = d,
-                .context = slot.context + head * d,
-                .context_stride = hidden});
-  }
-  if (slot.retrieval_weights == nullptr) return;
-  const int64_t slots = batch.num_visible_slots();
-  const absl::InlinedVector<const float*, 64> states = States(batch);
-  absl::InlinedVector<const float*, 64> meta_keys(states.size());
-  float* weights = context.workspace().Allocate<float>(size_t(slots));
-  for (int head = 0; head < options_.num_heads; ++head) {
-    for (size_t s = 0; s < states.size(); ++s) {
-      meta_keys[s] = meta_key(states[s], head);
+    RowDots(phi_q, hidden, slot.rows, mixed + int64_t{d} * d, d, mass);
+    for (size_t r = 0; r < rows; ++r) {
+      mass[r] = std::max(mass[r], std::numeric_limits<float>::min());
+      scale[r] = 1.0f / mass[r];
     }
-    RetrievalWeights(chunk, head, batch, meta_keys, weights);
-    Scale(1.0f / (options_.num_layers * options_.num_heads), slots, weights);
-    AddTo(weights, slots, slot.retrieval_weights);
+    if (options().retrieval.merge != Merge::kGate) {
+      RowDots(phi_q, hidden, slot.rows, own_z(slot) + head * d, d, own_mass);
+      for (size_t r = 0; r < rows; ++r) {
+        mass[r] = std::log(mass[r]);
+        own_mass[r] =
+            std::log(std::max(own_mass[r], std::numeric_limits<float>::min()));
+      }
+    }
+    MergeRetrieved({.merge = options().retrieval.merge,
+                    .gate = gate(batch.layer, head),
+                    .log_prior = log_priors(slot)[head],
+                    .log_own = own_mass,
+                    .log_retrieved = mass,
+                    .scale = scale,
+                    .other = numerator,
+                    .rows = slot.rows,
+                    .size = d,
+                    .context = slot.context + head * d,
+                    .context_stride = hidden},
+                   compute);
+    if (slot.retrieval_weights == nullptr && slot.head_weights == nullptr) {
+      continue;
+    }
+    float* weights = workspace.Allocate<float>(size_t(batch.slots()));
+    Weights(chunk, head, batch, compute, weights);
+    Report(weights, chunk, head, batch);
   }
 }
 
@@ -231,6 +269,7 @@ void BsbrAttention::Finish(int chunk, const BatchView& batch,
 
 absl::StatusOr<std::unique_ptr<const Attention>> MakeBsbrAttention(
     const AttentionOptions& options) {
+  LH_RETURN_IF_ERROR(CheckRetrievalOptions(options));
   return std::make_unique<const BsbrAttention>(options);
 }
 

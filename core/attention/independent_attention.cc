@@ -14,13 +14,23 @@ class IndependentAttention final : public Attention {
       : options_(options) {}
 
   bool exchanges() const override { return false; }
-  bool needs_whole_document() const override { return false; }
-  int64_t state_floats() const override { return 0; }
+  bool exchanges_in(int) const override { return false; }
+  const RetrievalOptions& retrieval() const override {
+    return options_.retrieval;
+  }
+  StateLayout state_layout(int) const override { return {}; }
   int64_t scratch_floats(int) const override { return 0; }
+  bool is_convex() const override { return true; }
+  std::vector<std::string_view> unused_options() const override {
+    return {"anchor_share", "anchors",    "features",  "gate",
+            "head_gates",   "merge",      "neighbors", "retrieval_layers",
+            "state_codec",  "state_rank", "top_k",     "visibility"};
+  }
 
-  void Local(const float* qkv, const ChunkSlot& chunk,
-             ComputeContext& context) const override {
-    LocalSoftmaxAttention(options_, qkv, chunk.rows, context, chunk.context);
+  void Local(const LayerInput& input, const ChunkSlot& chunk, float*,
+             ComputeContext& compute) const override {
+    LocalSoftmaxAttention(options_, input.qkv, chunk.rows, compute,
+                          chunk.context);
   }
 
   int exchange_items() const override { return 0; }

@@ -8,9 +8,11 @@
 namespace longhand {
 
 // context[rows, hidden] = softmax(Q K^T / sqrt(head_dim)) V, head by head.
-// qkv: [rows, 3 * hidden].
+// qkv: [rows, 3 * hidden]. log_sums [heads, rows], unless null: the log of each
+// softmax's sum of exponentials.
 void LocalSoftmaxAttention(const AttentionOptions& options, const float* qkv,
-                           int rows, ComputeContext& compute, float* context);
+                           int rows, ComputeContext& compute, float* context,
+                           float* log_sums = nullptr);
 
 }  // namespace longhand
 

@@ -1,4 +1,5 @@
-// Chunks of a fixed number of tokens; the last one takes what is left.
+// Chunks of a fixed number of tokens; the last one takes what is left. Looks at
+// the tokens alone, and every window is its chunk.
 
 #include "core/base/check.h"
 #include "core/chunking/chunker.h"
@@ -10,7 +11,13 @@ class FixedChunker final : public Chunker {
  public:
   explicit FixedChunker(int64_t max_tokens) : max_tokens_(max_tokens) {}
 
-  void Push(const TokenSequence& tokens, std::vector<Chunk>* out) override {
+  bool needs_text() const override { return false; }
+  std::vector<std::string_view> unused_options() const override {
+    return {"min_chunk_tokens", "overlap_tokens"};
+  }
+
+  void Push(std::string_view, const TokenSequence& tokens,
+            std::vector<Chunk>* out) override {
     received_ += int64_t(tokens.size());
     while (received_ - begin_ > max_tokens_) Emit(begin_ + max_tokens_, out);
   }
@@ -21,7 +28,7 @@ class FixedChunker final : public Chunker {
 
  private:
   void Emit(int64_t end, std::vector<Chunk>* out) {
-    out->push_back({begin_, end});
+    out->push_back({begin_, end, begin_, end});
     begin_ = end;
   }
 

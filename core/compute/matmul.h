@@ -7,11 +7,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/compute/activation.h"
 #include "core/compute/compute_context.h"
+#include "core/compute/precision.h"
 
 namespace longhand {
 
@@ -23,23 +24,20 @@ constexpr int PaddedRows(int rows) {
   return (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
 }
 
-// What follows src * weights + bias.
-enum class Activation { kNone, kGeluErf, kGeluTanh, kRelu, kSilu };
-
-// Hugging Face's names ("gelu", "gelu_new", "relu", ...). UNIMPLEMENTED
-// (MODEL_UNSUPPORTED) for another one.
-absl::StatusOr<Activation> ActivationFromName(std::string_view name);
-
 struct LinearOptions {
+  // What follows src * weights + bias.
   Activation activation = Activation::kNone;
   // Add the product to what dst holds instead of overwriting it (a residual).
   bool accumulate = false;
+  // As asked for; the CPU may compute in another one, see precision().
+  Precision precision = Precision::kFp32;
 };
 
 class PackedLinear {
  public:
   // `weights` [outputs, inputs] row-major (the layout of torch.nn.Linear),
-  // `bias` [outputs]; copied.
+  // `bias` [outputs]; copied. INVALID_ARGUMENT (PRECISION_UNSUPPORTED) for
+  // more than kMaxInt8Inputs inputs in int8.
   static absl::StatusOr<PackedLinear> Pack(absl::Span<const float> weights,
                                            absl::Span<const float> bias,
                                            int inputs, int outputs,
@@ -52,12 +50,15 @@ class PackedLinear {
 
   // dst = activation(src * weights^T + bias), or dst += ....
   // src [PaddedRows(rows), inputs], dst [PaddedRows(rows), outputs]; rows past
-  // `rows` are read and written, their values are of no consequence.
+  // `rows` may be read and written, their values are of no consequence. In int8
+  // a row of src with an infinity or a NaN gives a row of NaN.
   void Apply(const float* src, int rows, ComputeContext& context,
              float* dst) const;
 
   int inputs() const;
   int outputs() const;
+  // EffectivePrecision of what was asked for.
+  Precision precision() const;
   uint64_t byte_size() const;
 
  private:

@@ -3,30 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
-#include <vector>
 
 namespace longhand::reference {
 namespace {
-
-double Activate(double x, Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGeluErf:
-      return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2));
-    case Activation::kGeluTanh: {
-      const double inner =
-          std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-      return 0.5 * x * (1.0 + std::tanh(inner));
-    }
-    case Activation::kRelu:
-      return std::max(x, 0.0);
-    case Activation::kSilu:
-      return x / (1.0 + std::exp(-x));
-  }
-  return x;
-}
 
 double At(const MatrixView& matrix, int row, int column) {
   return matrix.transposed ? matrix.data[column * matrix.stride + row]
@@ -128,19 +107,34 @@ void WeightedSum(const WeightedSumArgs& args) {
   }
 }
 
-void GatedMerge(const GatedMergeArgs& args) {
+void SoftmaxRowsWithLogSum(float* x, int rows, int columns, int64_t stride,
+                           float* log_sum) {
+  for (int r = 0; r < rows; ++r) {
+    const float* row = x + r * stride;
+    const double most = *std::max_element(row, row + columns);
+    double sum = 0;
+    for (int c = 0; c < columns; ++c) sum += std::exp(row[c] - most);
+    log_sum[r] = static_cast<float>(most + std::log(sum));
+  }
+  SoftmaxRows(x, rows, columns, stride);
+}
+
+void RowDots(const float* a, int64_t stride, int rows, const float* b,
+             int64_t size, float* out) {
+  for (int r = 0; r < rows; ++r) {
+    double sum = 0;
+    for (int64_t i = 0; i < size; ++i) sum += double{a[r * stride + i]} * b[i];
+    out[r] = static_cast<float>(sum);
+  }
+}
+
+void BlendRows(const BlendRowsArgs& args) {
   for (int r = 0; r < args.rows; ++r) {
-    double mass = 0;
     for (int64_t i = 0; i < args.size; ++i) {
-      mass += double{args.features[r * args.feature_stride + i]} *
-              args.normalizer[i];
-    }
-    mass = std::max<double>(mass, std::numeric_limits<float>::min());
-    for (int64_t i = 0; i < args.size; ++i) {
-      float& context = args.context[r * args.context_stride + i];
-      context = static_cast<float>(
-          (1.0 - args.gate) * context +
-          args.gate * args.numerator[r * args.size + i] / mass);
+      float& value = args.context[r * args.context_stride + i];
+      value = static_cast<float>((1.0 - args.share[r]) * value +
+                                 double{args.share[r]} * args.scale[r] *
+                                     args.other[r * args.size + i]);
     }
   }
 }

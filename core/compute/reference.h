@@ -1,11 +1,14 @@
-// The slow twins of matmul.h and vector_ops.h: plain loops, sums in double.
-// They are the oracles of the tests and say what the fast ones mean.
+// The slow twins of matmul.h, merge_ops.h, quantize.h and vector_ops.h: plain
+// loops, sums in double. They are the oracles of the tests and say what the
+// fast ones mean.
 #ifndef LONGHAND_CORE_COMPUTE_REFERENCE_H_
 #define LONGHAND_CORE_COMPUTE_REFERENCE_H_
 
 #include <cstdint>
 
 #include "core/compute/matmul.h"
+#include "core/compute/merge_ops.h"
+#include "core/compute/quantize.h"
 #include "core/compute/vector_ops.h"
 
 namespace longhand::reference {
@@ -21,6 +24,17 @@ struct LinearArgs {
 };
 void Linear(const LinearArgs& linear, const float* src, int rows, float* dst);
 
+// The same in int8, step by step: the reference QuantizeRows, exact integer
+// sums, the reference DequantizeRows.
+void LinearInt8(const LinearArgs& linear, const float* src, int rows,
+                float* dst);
+
+double Activate(double x, Activation activation);
+void QuantizeRows(const float* x, int rows, int columns,
+                  const QuantizedRows& out);
+void DequantizeRows(const DequantizeArgs& args, float* dst);
+void RoundToBf16(const float* x, int64_t size, uint16_t* y);
+
 void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
           const MatrixView& b, float* dst, int64_t dst_stride);
 
@@ -33,7 +47,11 @@ void Scale(float factor, int64_t size, float* y);
 void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
           float factor, float* out);
 void WeightedSum(const WeightedSumArgs& args);
-void GatedMerge(const GatedMergeArgs& args);
+void SoftmaxRowsWithLogSum(float* x, int rows, int columns, int64_t stride,
+                           float* log_sum);
+void RowDots(const float* a, int64_t stride, int rows, const float* b,
+             int64_t size, float* out);
+void BlendRows(const BlendRowsArgs& args);
 
 }  // namespace longhand::reference
 

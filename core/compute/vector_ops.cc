@@ -14,32 +14,12 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "core/compute/vector_loops-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace longhand {
 namespace HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
-// Applies `body(i)` to whole vectors and `tail(i, count)` to the rest.
-template <typename Body, typename Tail>
-HWY_INLINE void ForEachVector(int64_t size, Body&& body, Tail&& tail) {
-  const int64_t lanes = hn::Lanes(D());
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) body(i);
-  if (i < size) tail(i, static_cast<size_t>(size - i));
-}
-
-HWY_INLINE V LoadPartial(const float* x, size_t count) {
-  return hn::MaskedLoad(hn::FirstN(D(), count), D(), x);
-}
-
-HWY_INLINE void StorePartial(V v, float* y, size_t count) {
-  hn::BlendedStore(v, hn::FirstN(D(), count), D(), y);
-}
 
 // Sum of f(x[i], y[i]) with a fixed order for a given target.
 template <typename F>
@@ -257,32 +237,6 @@ void WeightedSum(const WeightedSumArgs& args) {
   }
 }
 
-void GatedMerge(const GatedMergeArgs& args) {
-  const D d;
-  const V keep = hn::Set(d, 1.0f - args.gate);
-  for (int r = 0; r < args.rows; ++r) {
-    const float* numerator = args.numerator + r * args.size;
-    float* context = args.context + r * args.context_stride;
-    const float mass = Dot(args.features + r * args.feature_stride,
-                           args.normalizer, args.size);
-    const V share = hn::Set(
-        d, args.gate / std::max(mass, std::numeric_limits<float>::min()));
-    ForEachVector(
-        args.size,
-        [&](int64_t i) HWY_ATTR {
-          hn::StoreU(hn::MulAdd(hn::LoadU(d, numerator + i), share,
-                                hn::Mul(hn::LoadU(d, context + i), keep)),
-                     d, context + i);
-        },
-        [&](int64_t i, size_t count) HWY_ATTR {
-          StorePartial(
-              hn::MulAdd(LoadPartial(numerator + i, count), share,
-                         hn::Mul(LoadPartial(context + i, count), keep)),
-              context + i, count);
-        });
-  }
-}
-
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
@@ -299,7 +253,6 @@ HWY_EXPORT(AddTo);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Dots);
 HWY_EXPORT(WeightedSum);
-HWY_EXPORT(GatedMerge);
 HWY_EXPORT(TargetName);
 
 void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
@@ -330,10 +283,6 @@ void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
 
 void WeightedSum(const WeightedSumArgs& args) {
   HWY_DYNAMIC_DISPATCH(WeightedSum)(args);
-}
-
-void GatedMerge(const GatedMergeArgs& args) {
-  HWY_DYNAMIC_DISPATCH(GatedMerge)(args);
 }
 
 std::string VectorTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }

@@ -45,22 +45,6 @@ struct WeightedSumArgs {
 };
 void WeightedSum(const WeightedSumArgs& args);
 
-// context[r] = (1 - gate) * context[r] +
-//              gate * numerator[r] / max(features[r] . normalizer, tiny)
-// for rows of `size` floats; context has its own row stride.
-struct GatedMergeArgs {
-  const float* numerator;  // [rows, size]
-  const float* features;   // [rows, size], >= 0
-  int64_t feature_stride;
-  const float* normalizer;  // [size], >= 0
-  float gate;
-  int rows;
-  int64_t size;
-  float* context;
-  int64_t context_stride;
-};
-void GatedMerge(const GatedMergeArgs& args);
-
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_COMPUTE_VECTOR_OPS_H_

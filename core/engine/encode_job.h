@@ -18,12 +18,15 @@
 #include "absl/types/span.h"
 #include "core/attention/attention.h"
 #include "core/chunking/chunker.h"
+#include "core/engine/context_pooling.h"
 #include "core/engine/encode_types.h"
+#include "core/engine/span_pooler.h"
 #include "core/engine/working_memory.h"
 #include "core/model/forward_pass.h"
 #include "core/model/model.h"
 #include "core/pooling/pooler.h"
 #include "core/state/chunk_state.h"
+#include "core/state/state_codec.h"
 #include "core/text/text_stream.h"
 
 namespace longhand {
@@ -35,10 +38,6 @@ struct EncodeJobOptions {
   int max_batch_chunks = 0;
 };
 
-// The mechanism that resolved options name, for this model.
-absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
-    const ModelConfig& config, const EncodeOptions& options);
-
 class EncodeJob {
  public:
   // REQUIRES: options.encode comes from Encoder::ResolveOptions.
@@ -47,7 +46,7 @@ class EncodeJob {
       WorkingMemory* memory);
 
   // Takes the next piece. Errors: INVALID_UTF8, TOKEN_ID_OUT_OF_RANGE,
-  // MIXED_CONTENT, TOKENIZER_MISSING (INVALID_ARGUMENT or
+  // MIXED_CONTENT, TEXT_NEEDED, TOKENIZER_MISSING (INVALID_ARGUMENT or
   // FAILED_PRECONDITION), DOCUMENT_TOO_LONG (RESOURCE_EXHAUSTED).
   absl::Status AddText(std::string_view text);
   absl::Status AddIds(absl::Span<const int32_t> ids);
@@ -57,7 +56,7 @@ class EncodeJob {
   // Whether chunks wait whose batch can be computed now, and how many chunks
   // they are.
   bool has_batch() const;
-  int waiting_chunks() const { return static_cast<int>(waiting_.size()); }
+  int waiting_chunks() const;
   int max_batch_chunks() const { return options_.max_batch_chunks; }
   bool content_ended() const { return content_ended_; }
 
@@ -67,11 +66,15 @@ class EncodeJob {
   absl::Status StartBatch();
   // The batch in work, or null.
   ForwardPass* pass() { return pass_.get(); }
-  // Whether a computed batch has chunks that the sink does not have yet.
-  bool has_results() const { return pass_ != nullptr && pass_->done(); }
+  // Whether a computed batch has chunks that are not handed over yet, or chunks
+  // that waited for the document's end can be now.
+  bool has_results() const {
+    return (pass_ != nullptr && pass_->done()) ||
+           (!held_.empty() && all_computed());
+  }
   // Hands the next chunk's results to the sink and keeps its state; with the
-  // last one the batch is over. INTERNAL (NUMERIC) if a vector is not finite.
-  // REQUIRES: has_results().
+  // last one the batch is over. INTERNAL (NUMERIC) if a vector is not finite;
+  // INVALID_ARGUMENT (SPAN_EMPTY, SPAN_INVALID). REQUIRES: has_results().
   absl::Status EmitChunk(EncodeSink& sink);
 
   EncodeProgress progress() const;
@@ -82,24 +85,55 @@ class EncodeJob {
   EncodeJob(std::shared_ptr<const Model> model, const EncodeJobOptions& options,
             WorkingMemory* memory);
 
+  // What of one chunk may have to wait for the document's end; vectors are as
+  // they were pooled.
+  struct Results {
+    ChunkResult chunk;
+    std::vector<SpanResult> spans;
+  };
+
   absl::Status CheckKind(bool is_text);
   absl::Status CheckLength(uint64_t more_bytes) const;
   // Sets the reservation to what the document holds plus a batch.
   absl::Status Reserve(uint64_t batch_bytes, int64_t batch_chunks);
   absl::Status ReserveForContent();
-  uint64_t BytesOf(const Chunk& chunk) const;
-  void TakeTokens(const TokenSequence& tokens);
+  uint64_t ActivationBytes(const Chunk& chunk) const;
+  uint64_t StateBytes(const Chunk& chunk) const;
+  void TakeTokens(std::string_view text, const TokenSequence& tokens);
   void TakeChunks();
+
+  bool is_retrieving() const { return retrieve_next_ > 0; }
+  bool all_computed() const;
+  std::unique_ptr<ForwardPass> MakePass(PassKind kind) const;
   ChunkInput MakeInput(const Chunk& chunk) const;
   int RowsOf(const Chunk& chunk) const;
-  ChunkResult MakeChunkResult(int index, absl::Span<const float> pooled);
-  TokenResult MakeTokenResult(int index, const float* hidden) const;
+  void KeepState(int index);
+  void EndBatch();
+
+  // The rows of a computed chunk that are pooled: all, or without those that
+  // only gave context. `gathered` may be used to hold them.
+  absl::Span<const float> PooledRows(int index,
+                                     std::vector<float>* gathered) const;
+  const float* OwnHidden(int index) const;
+  absl::Status PoolSpans(int index, const ChunkResult& chunk,
+                         std::vector<SpanResult>* spans);
+  ChunkResult MakeChunkResult(int index, std::vector<float> pooled);
+  TokenResult MakeTokenResult(int index) const;
+  std::vector<HeadWeightsResult> MakeHeadWeights(int index) const;
+  int64_t visible_chunks() const;
+  static uint64_t BytesOf(const Results& results);
+  void EmitChunkResult(ChunkResult chunk, EncodeSink& sink) const;
+  void EmitDetails(int index, EncodeSink& sink) const;
+  void EmitSpans(std::vector<SpanResult> spans, EncodeSink& sink) const;
+  void EmitHeld(EncodeSink& sink);
+  absl::Status EmitComputed(EncodeSink& sink);
   uint64_t EndByte(const Chunk& chunk) const;
   void DropTokensBefore(int64_t token);
 
   const std::shared_ptr<const Model> model_;
   const EncodeJobOptions options_;
   std::unique_ptr<const Attention> attention_;
+  std::shared_ptr<const StateCodec> codec_;
   std::unique_ptr<Chunker> chunker_;
   std::unique_ptr<const Pooler> pooler_;
   std::optional<TextStream> text_;  // unless loaded without a tokenizer
@@ -119,16 +153,24 @@ class EncodeJob {
 
   std::vector<Chunk> cut_;  // from the chunker, on their way to waiting_
   std::deque<Chunk> waiting_;
-  uint64_t waiting_bytes_ = 0;  // BytesOf all of them
+  uint64_t waiting_bytes_ = 0;  // activations and states of all of them
   std::vector<Chunk> batch_;    // in work
   std::unique_ptr<ForwardPass> pass_;
-  int emitted_ = 0;  // chunks of the batch that the sink has
+  int emitted_ = 0;  // chunks of the batch that are handed over
+  // Two passes: the chunks whose states are made, and how many of them have
+  // gone into a second-pass batch.
+  std::vector<Chunk> first_pass_;
+  size_t retrieve_next_ = 0;
 
   std::vector<std::shared_ptr<const ChunkState>> states_;
+  ContextPooling context_;
+  std::optional<SpanPooler> spans_;
+  std::deque<Results> held_;  // until the document's end
+  uint64_t held_bytes_ = 0;
   PoolState pooled_document_;
   uint64_t state_bytes_ = 0;
   int64_t num_chunks_ = 0;       // finished
-  uint64_t encoded_rows_ = 0;    // finished
+  uint64_t encoded_rows_ = 0;    // computed, in either pass
   uint64_t encoded_tokens_ = 0;  // finished, special tokens not counted
   uint64_t next_begin_byte_ = 0;
 };

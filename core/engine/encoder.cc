@@ -9,24 +9,17 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "core/attention/registry.h"
 #include "core/base/cpu_budget.h"
 #include "core/base/error.h"
 #include "core/base/memory_budget.h"
 #include "core/base/status_macros.h"
-#include "core/chunking/registry.h"
 #include "core/engine/document.h"
+#include "core/engine/encode_options.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/working_memory.h"
-#include "core/pooling/registry.h"
 
 namespace longhand {
 namespace {
-
-constexpr char kDefaultMechanism[] = "bsbr";
-constexpr char kDefaultChunker[] = "fixed";
-constexpr float kDefaultGate = 0.4f;
-constexpr int kDefaultChunkTokens = 128;
 
 absl::Status Invalid(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
@@ -112,7 +105,9 @@ class EncoderImpl final : public Encoder {
   }
 
   absl::StatusOr<EncodeOptions> ResolveOptions(
-      const EncodeOptions& options) const override;
+      const EncodeOptions& options) const override {
+    return ResolveEncodeOptions(*model_, options, options_.defaults);
+  }
 
   const Model& model() const override { return *model_; }
   const EncoderOptions& options() const override { return options_; }
@@ -136,54 +131,6 @@ class EncoderImpl final : public Encoder {
   Scheduler scheduler_;
 };
 
-absl::Status CheckChunkTokens(const Model& model, int chunk_tokens) {
-  const int least =
-      static_cast<int>(model.prefix_ids().size() + model.suffix_ids().size()) +
-      1;
-  const int most = model.config().max_positions();
-  if (chunk_tokens >= least && chunk_tokens <= most) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   "CHUNK_TOKENS_OUT_OF_RANGE",
-                   absl::StrCat("chunk_tokens is ", chunk_tokens,
-                                "; this model takes ", least, " to ", most),
-                   {{"min", absl::StrCat(least)}, {"max", absl::StrCat(most)}});
-}
-
-absl::StatusOr<EncodeOptions> EncoderImpl::ResolveOptions(
-    const EncodeOptions& options) const {
-  EncodeOptions resolved = options;
-  const EncodeOptions& defaults = options_.defaults;
-  if (resolved.mechanism.empty()) resolved.mechanism = defaults.mechanism;
-  if (!resolved.visibility) resolved.visibility = defaults.visibility;
-  if (!resolved.gate) resolved.gate = defaults.gate;
-  if (resolved.chunker.empty()) resolved.chunker = defaults.chunker;
-  if (!resolved.chunk_tokens) resolved.chunk_tokens = defaults.chunk_tokens;
-  if (resolved.pooling.empty()) resolved.pooling = defaults.pooling;
-
-  LH_RETURN_IF_ERROR(AttentionRegistry().Find(resolved.mechanism).status());
-  LH_RETURN_IF_ERROR(ChunkerRegistry().Find(resolved.chunker).status());
-  LH_RETURN_IF_ERROR(PoolerRegistry().Find(resolved.pooling).status());
-  if (!(*resolved.gate >= 0 && *resolved.gate <= 1)) {
-    return Invalid("GATE_OUT_OF_RANGE",
-                   absl::StrCat("gate is ", *resolved.gate,
-                                "; give a number from 0 (every chunk on its "
-                                "own) to 1"));
-  }
-  LH_RETURN_IF_ERROR(CheckChunkTokens(*model_, *resolved.chunk_tokens));
-  if (resolved.retrieval_weights) {
-    LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
-                        MakeAttention(model_->config(), resolved));
-    if (!attention->exchanges()) {
-      return Invalid("OUTPUT_UNAVAILABLE",
-                     absl::StrCat("the mechanism \"", resolved.mechanism,
-                                  "\" with gate ", *resolved.gate,
-                                  " retrieves nothing, so it has no retrieval "
-                                  "weights; leave that output out"));
-    }
-  }
-  return resolved;
-}
-
 absl::StatusOr<EncoderOptions> ResolveEncoderOptions(const Model& model,
                                                      EncoderOptions options) {
   if (options.workers < 0 || options.workers > 1024) {
@@ -202,16 +149,7 @@ absl::StatusOr<EncoderOptions> ResolveEncoderOptions(const Model& model,
                    "max_document_bytes and max_pending_bytes must be at least "
                    "1");
   }
-  EncodeOptions& defaults = options.defaults;
-  if (defaults.mechanism.empty()) defaults.mechanism = kDefaultMechanism;
-  if (!defaults.visibility) defaults.visibility = Visibility::kCausal;
-  if (!defaults.gate) defaults.gate = kDefaultGate;
-  if (defaults.chunker.empty()) defaults.chunker = kDefaultChunker;
-  if (!defaults.chunk_tokens) {
-    defaults.chunk_tokens =
-        std::min(kDefaultChunkTokens, model.config().max_positions());
-  }
-  if (defaults.pooling.empty()) defaults.pooling = model.pooling();
+  options.defaults = BuiltInDefaults(model, options.defaults);
   return options;
 }
 

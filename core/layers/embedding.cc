@@ -1,10 +1,28 @@
 #include "core/layers/embedding.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/compute/vector_ops.h"
 
 namespace longhand {
+
+FloatBuffer Embedding::SinusoidFrequencies(int hidden) {
+  FloatBuffer frequencies = FloatBuffer::Uninitialized(size_t(hidden) / 2);
+  const float step = float(-std::log(10000.0) / hidden);
+  for (int i = 0; i < hidden / 2; ++i) {
+    frequencies.data()[i] = std::exp(float(2 * i) * step);
+  }
+  return frequencies;
+}
+
+void Embedding::AddSinusoids(int32_t position, float* row) const {
+  for (const float frequency : frequencies.span()) {
+    const float angle = float(position) * frequency;
+    *row++ += std::sin(angle);
+    *row++ += std::cos(angle);
+  }
+}
 
 void Embedding::Apply(absl::Span<const int32_t> ids,
                       absl::Span<const int32_t> position_ids,
@@ -14,10 +32,14 @@ void Embedding::Apply(absl::Span<const int32_t> ids,
     std::copy_n(tokens.data() + int64_t{ids[r]} * hidden_size, hidden_size,
                 row);
     if (!segment.empty()) AddTo(segment.data(), hidden_size, row);
-    AddTo(positions.data() + int64_t{position_ids[r]} * hidden_size,
-          hidden_size, row);
+    if (!positions.empty()) {
+      AddTo(positions.data() + int64_t{position_ids[r]} * hidden_size,
+            hidden_size, row);
+    } else {
+      AddSinusoids(position_ids[r], row);
+    }
   }
-  norm.Apply(static_cast<int>(ids.size()), out);
+  if (norm) norm->Apply(static_cast<int>(ids.size()), out);
 }
 
 }  // namespace longhand

@@ -14,20 +14,34 @@
 
 namespace longhand {
 
+// A linear layer that the attention mechanism asks for by its role, see
+// LayerExtras.
+struct ExtraLinear {
+  std::string role;
+  std::string name;  // inside a layer
+  int inputs;
+  int outputs;
+};
+
 // Names below the checkpoint's prefix, without ".weight" and ".bias".
 struct TensorNames {
   // What task checkpoints put before every name ("bert"); base checkpoints
   // have no prefix.
   std::string checkpoint_prefix;
   std::string token_embedding;
-  std::string position_embedding;
+  std::string position_embedding;  // empty: none, positions are sinusoids
+  // The sinusoids [1, any, hidden] as some files carry them: checked against
+  // ours, not used.
+  std::string position_buffer = {};
   std::string segment_embedding;  // empty: none
-  std::string embedding_norm;
-  std::string layers;  // followed by ".N"
+  std::string embedding_norm;     // empty: none
+  std::string layers;             // followed by ".N"
+  std::string final_norm = {};    // after the last layer; empty: none
   // Inside a layer.
   std::string query, key, value;
   std::string attention_output, attention_norm;
   std::string feed_forward_in, feed_forward_out, feed_forward_norm;
+  std::vector<ExtraLinear> extras = {};
   // Prefixes of tensors that an encoder does not need: below the checkpoint
   // prefix, and outside of it (heads of tasks).
   std::vector<std::string> ignored;

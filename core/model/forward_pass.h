@@ -16,6 +16,7 @@
 #include "core/compute/compute_context.h"
 #include "core/model/model.h"
 #include "core/state/chunk_state.h"
+#include "core/state/state_codec.h"
 #include "core/tensor/tensor.h"
 
 namespace longhand {
@@ -24,26 +25,56 @@ namespace longhand {
 struct ChunkInput {
   std::vector<int32_t> ids;           // [rows], in the vocabulary
   std::vector<int32_t> position_ids;  // [rows], see Model::PositionIds
+  // The rows of the tokens that it answers for; not empty.
+  int own_begin = 0;
+  int own_end = 0;
+
+  int rows() const { return static_cast<int>(ids.size()); }
+};
+
+// What the chunks of a pass retrieve from.
+enum class PassKind {
+  // The chunks before them and, as far as they see them, their own batch. The
+  // states that they leave come from what they retrieved.
+  kWhole,
+  // Nothing: the first pass, which only leaves states.
+  kMakeStates,
+  // The states of the first pass; they leave none.
+  kRetrieve,
 };
 
 class ForwardPass {
  public:
   struct Options {
+    PassKind kind = PassKind::kWhole;
     StateFingerprint fingerprint{};
+    // What the states of the chunks are kept in; null: f32.
+    std::shared_ptr<const StateCodec> codec;
+    // kRetrieve: the number of the first chunk among `states`.
+    int64_t first = 0;
+    // Rows of a full chunk, which a model that pads its chunks fills all of
+    // them up to; 0: the model's own (ModelConfig::default_chunk_rows).
+    int chunk_rows = 0;
     bool retrieval_weights = false;
+    bool head_weights = false;
   };
 
-  // `past`: the states of all chunks of the document before `chunks`, oldest
-  // first. REQUIRES: they carry options.fingerprint; chunks are not empty and
-  // none is longer than the model's positions.
+  // `states`: those of all chunks of the document before `chunks`, in order;
+  // for kRetrieve, of all chunks of the document; for kMakeStates, none.
+  // REQUIRES: they carry options.fingerprint; chunks are not empty and none is
+  // longer than the model's positions.
   ForwardPass(std::shared_ptr<const Model> model, const Attention* attention,
               std::vector<ChunkInput> chunks,
-              std::vector<std::shared_ptr<const ChunkState>> past,
+              std::vector<std::shared_ptr<const ChunkState>> states,
               const Options& options);
 
-  // Bytes that a pass holds for a chunk of `rows`, its state included.
-  static uint64_t BytesPerChunk(const Model& model, const Attention& attention,
-                                int rows);
+  // Bytes that a pass holds for a chunk of `rows`, and those of the state that
+  // one with `own_rows` leaves. chunk_rows: as in Options.
+  static uint64_t ActivationBytes(const Model& model,
+                                  const Attention& attention, int rows,
+                                  int chunk_rows = 0);
+  static uint64_t StateBytes(const Model& model, const Attention& attention,
+                             const StateCodec& codec, int own_rows);
 
   // Items of the current phase. REQUIRES: !done().
   int items() const;
@@ -57,17 +88,22 @@ class ForwardPass {
 
   // Results, once done().
   int num_chunks() const { return static_cast<int>(chunks_.size()); }
-  int rows(int chunk) const {
-    return static_cast<int>(inputs_[chunk].ids.size());
-  }
+  int rows(int chunk) const { return inputs_[chunk].rows(); }
+  const ChunkInput& input(int chunk) const { return inputs_[chunk]; }
   // The last hidden states [rows, hidden].
   const float* hidden(int chunk) const { return chunks_[chunk].hidden.data(); }
-  // [past + num_chunks()], see Chunk.retrieval_weights in the proto; empty
-  // unless asked for.
+  // Chunks of the document that the pass knows of.
+  int64_t slots() const { return slots_count_; }
+  // [slots], see Chunk.retrieval_weights in the proto; empty unless asked for.
   absl::Span<const float> retrieval_weights(int chunk) const {
     return chunks_[chunk].retrieval_weights.span();
   }
-  // Null for a mechanism without states.
+  // [layers, heads, slots]; empty unless asked for. 0 where a head retrieves
+  // nothing.
+  absl::Span<const float> head_weights(int chunk) const {
+    return chunks_[chunk].head_weights.span();
+  }
+  // Null for a mechanism without states, and for kRetrieve.
   std::shared_ptr<const ChunkState> state(int chunk) const {
     return chunks_[chunk].state;
   }
@@ -77,10 +113,12 @@ class ForwardPass {
 
  private:
   struct Activations {
-    FloatBuffer hidden;   // [padded rows, hidden]
-    FloatBuffer context;  // [padded rows, hidden]
+    int attention_rows = 0;  // those of the chunk and the zeros below them
+    FloatBuffer hidden;      // [padded rows, hidden]
+    FloatBuffer context;     // [padded attention rows, hidden]
     FloatBuffer scratch;
     FloatBuffer retrieval_weights;
+    FloatBuffer head_weights;
     std::shared_ptr<ChunkState> state;
   };
 
@@ -89,27 +127,33 @@ class ForwardPass {
   // Without: one phase in which a chunk goes through all layers.
   int num_phases() const { return exchanging_ ? 2 * num_layers() + 1 : 1; }
   bool in_exchange() const { return exchanging_ && phase_ % 2 == 1; }
+  int exchange_items(int layer) const {
+    return attention_->exchanges_in(layer) ? attention_->exchange_items() : 0;
+  }
 
   void Embed(int chunk);
   void Local(int chunk, int layer, ComputeContext& compute);
   void Complete(int chunk, int layer, ComputeContext& compute);
   void RunWholeChunk(int chunk, ComputeContext& compute);
-  // Points view_ at the layer's states and activations.
+  // The batch in a layer that exchanges, for Exchange and Finish.
   void BindLayer(int layer);
   ChunkSlot Slot(int chunk, int layer);
 
   const std::shared_ptr<const Model> model_;
   const Attention* const attention_;
   const std::vector<ChunkInput> inputs_;
-  const std::vector<std::shared_ptr<const ChunkState>> past_;
+  const std::vector<std::shared_ptr<const ChunkState>> states_;
   // Whether any chunk of the batch can see another one.
   const bool exchanging_;
+  // By layer: its place among the layers that exchange.
+  std::vector<int> state_layer_;
   std::vector<Activations> chunks_;
   int phase_ = 0;
+  int64_t slots_count_ = 0;
 
-  // The current layer's batch, for Exchange and Finish.
-  std::vector<const float*> past_layer_;
+  std::vector<const ChunkState*> slots_states_;
   std::vector<ChunkSlot> slots_;
+  BatchView view_{};
 };
 
 }  // namespace longhand

@@ -1,15 +1,21 @@
 #include "core/model/model.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "core/base/strings.h"
+#include "core/compute/precision.h"
 #include "core/compute/runtime.h"
 #include "core/model/family.h"
 #include "core/model/sentence_config.h"
@@ -47,6 +53,7 @@ class ModelLoader {
     model_->normalize_ = sentence.normalize;
     LH_RETURN_IF_ERROR(LoadTokenizer());
     LH_RETURN_IF_ERROR(LoadWeights());
+    LH_RETURN_IF_ERROR(LoadAdapter());
     LH_RETURN_IF_ERROR(FillInfo());
     return std::shared_ptr<const Model>(std::move(model_));
   }
@@ -56,13 +63,10 @@ class ModelLoader {
     return absl::StrCat(options_.directory, "/", name);
   }
 
-  absl::Status CheckOptions() const {
-    if (options_.precision != "fp32") {
-      return MakeError(absl::StatusCode::kInvalidArgument,
-                       "PRECISION_UNSUPPORTED",
-                       absl::StrCat("the precision \"", options_.precision,
-                                    "\" is not supported; use fp32"));
-    }
+  absl::Status CheckOptions() {
+    LH_ASSIGN_OR_RETURN(Precision requested,
+                        PrecisionFromName(options_.precision));
+    precision_ = EffectivePrecision(requested);
     std::error_code error;
     if (!std::filesystem::is_directory(options_.directory, error)) {
       return MakeError(
@@ -121,8 +125,10 @@ class ModelLoader {
                        recipe_.config.vocab_size,
                        "; take both files from the same model"));
     }
-    model_->prefix_ids_ = tokenizer.prefix_ids();
-    model_->suffix_ids_ = tokenizer.suffix_ids();
+    if (recipe_.config.special_tokens) {
+      model_->prefix_ids_ = tokenizer.prefix_ids();
+      model_->suffix_ids_ = tokenizer.suffix_ids();
+    }
     return absl::OkStatus();
   }
 
@@ -141,10 +147,21 @@ class ModelLoader {
     LH_RETURN_IF_ERROR(LoadEmbedding(encoder));
     const WeightScope layers = encoder.Scope(names.layers);
     for (int i = 0; i < recipe_.config.num_layers; ++i) {
-      LH_ASSIGN_OR_RETURN(
-          EncoderLayer layer,
-          EncoderLayer::Load(layers.Scope(absl::StrCat(i)), recipe_));
+      LH_ASSIGN_OR_RETURN(EncoderLayer layer,
+                          EncoderLayer::Load(layers.Scope(absl::StrCat(i)),
+                                             recipe_, precision_));
       model_->layers_.push_back(std::move(layer));
+    }
+    if (!names.extras.empty()) {
+      for (const EncoderLayer& layer : model_->layers_) {
+        model_->layer_extras_.push_back(&layer.extras());
+      }
+    }
+    if (!names.final_norm.empty()) {
+      LH_ASSIGN_OR_RETURN(model_->final_norm_,
+                          LayerNorm::Load(encoder.Scope(names.final_norm),
+                                          recipe_.config.hidden_size,
+                                          recipe_.config.layer_norm_eps));
     }
     LH_RETURN_IF_ERROR(root.CheckAllRead());
     model_->info_.ignored_tensors = root.IgnoredTensors();
@@ -161,9 +178,15 @@ class ModelLoader {
     LH_ASSIGN_OR_RETURN(embedding.tokens,
                         encoder.Scope(names.token_embedding)
                             .LoadF32("weight", {config.vocab_size, hidden}));
-    LH_ASSIGN_OR_RETURN(embedding.positions,
-                        encoder.Scope(names.position_embedding)
-                            .LoadF32("weight", {config.position_rows, hidden}));
+    if (!names.position_embedding.empty()) {
+      LH_ASSIGN_OR_RETURN(
+          embedding.positions,
+          encoder.Scope(names.position_embedding)
+              .LoadF32("weight", {config.position_rows, hidden}));
+    } else {
+      embedding.frequencies = Embedding::SinusoidFrequencies(hidden);
+      LH_RETURN_IF_ERROR(CheckPositionBuffer(encoder));
+    }
     if (!names.segment_embedding.empty()) {
       LH_ASSIGN_OR_RETURN(
           FloatBuffer segments,
@@ -172,9 +195,59 @@ class ModelLoader {
       embedding.segment =
           FloatBuffer::CopyOf(segments.span().subspan(0, size_t(hidden)));
     }
-    LH_ASSIGN_OR_RETURN(embedding.norm,
-                        LayerNorm::Load(encoder.Scope(names.embedding_norm),
-                                        hidden, config.layer_norm_eps));
+    if (!names.embedding_norm.empty()) {
+      LH_ASSIGN_OR_RETURN(embedding.norm,
+                          LayerNorm::Load(encoder.Scope(names.embedding_norm),
+                                          hidden, config.layer_norm_eps));
+    }
+    return absl::OkStatus();
+  }
+
+  // Sinusoids that the file carries are those that are computed here.
+  absl::Status CheckPositionBuffer(const WeightScope& encoder) const {
+    const std::string& name = recipe_.names.position_buffer;
+    const Shape* shape = encoder.FindShape(name);
+    if (shape == nullptr) return absl::OkStatus();
+    const int64_t hidden = recipe_.config.hidden_size;
+    const int64_t rows = shape->size() == 3 ? (*shape)[1] : 0;
+    LH_ASSIGN_OR_RETURN(FloatBuffer stored,
+                        encoder.LoadF32(name, {1, rows, hidden}));
+    std::vector<float> row(static_cast<size_t>(hidden));
+    for (int64_t r = 0; r < rows; ++r) {
+      std::fill(row.begin(), row.end(), 0.0f);
+      model_->embedding_.AddSinusoids(static_cast<int32_t>(r), row.data());
+      for (int64_t i = 0; i < hidden; ++i) {
+        if (std::abs(stored.data()[r * hidden + i] - row[size_t(i)]) <=
+            kPositionTolerance) {
+          continue;
+        }
+        return MakeError(
+            absl::StatusCode::kInvalidArgument, "WEIGHTS_INVALID",
+            absl::StrCat("the tensor ", encoder.FullName(name), " gives ",
+                         stored.data()[r * hidden + i], " for position ", r,
+                         ", dimension ", i, "; the sinusoids of this family ",
+                         "have ", row[size_t(i)],
+                         " there, so this is not a model that can be served"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadAdapter() {
+    const std::string& path = options_.adapter_file;
+    if (path.empty()) return absl::OkStatus();
+    const ModelConfig& config = model_->config_;
+    if (!config.mechanisms.empty()) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "ADAPTER_INVALID",
+          absl::StrCat(path, ": the mechanisms of the family \"", config.family,
+                       "\" take no adapter; load the model without one"));
+    }
+    LH_ASSIGN_OR_RETURN(model_->adapter_,
+                        Adapter::Load(path, {.layers = config.num_layers,
+                                             .heads = config.num_heads,
+                                             .hidden = config.hidden_size}));
+    model_->info_.adapter_fingerprint = model_->adapter_->fingerprint();
     return absl::OkStatus();
   }
 
@@ -183,13 +256,17 @@ class ModelLoader {
     info.name = options_.name.empty() ? DirectoryName(options_.directory)
                                       : options_.name;
     info.requested_precision = options_.precision;
-    info.effective_precision = "fp32";
+    info.effective_precision = std::string(PrecisionName(precision_));
     info.onednn_version = OnednnVersion();
     info.isa = EffectiveIsa();
     info.weight_bytes = model_->embedding_.byte_size();
+    if (model_->final_norm_) {
+      info.weight_bytes += model_->final_norm_->byte_size();
+    }
     for (const EncoderLayer& layer : model_->layers_) {
       info.weight_bytes += layer.byte_size();
     }
+    if (model_->adapter_) info.weight_bytes += model_->adapter_->byte_size();
     Sha256 hash;
     hash.UpdateField(config_text_);
     hash.UpdateField(weights_file_->bytes());
@@ -199,6 +276,7 @@ class ModelLoader {
                           ReadFile(File("tokenizer.json"), kMaxTokenizerBytes));
       hash.UpdateField(tokenizer);
     }
+    if (model_->adapter_) hash.UpdateField(info.adapter_fingerprint);
     // Results differ in their last bits between these.
     hash.UpdateField(absl::StrCat(info.effective_precision, " ", info.isa, " ",
                                   VectorTarget(), " ", info.onednn_version));
@@ -208,9 +286,12 @@ class ModelLoader {
   }
 
   static constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
+  // Room for a buffer that was stored in bf16.
+  static constexpr float kPositionTolerance = 5e-3f;
 
   const ModelOptions& options_;
   std::shared_ptr<Model> model_;
+  Precision precision_ = Precision::kFp32;  // effective
   std::string config_text_;
   FamilyRecipe recipe_;
   std::unique_ptr<const SafetensorsFile> weights_file_;
@@ -221,8 +302,31 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(
   return ModelLoader(options).Load();
 }
 
-std::vector<int32_t> Model::PositionIds(absl::Span<const int32_t> ids) const {
+absl::Status Model::CheckMechanism(std::string_view mechanism) const {
+  const std::vector<std::string>& known = config_.mechanisms;
+  if (known.empty() ||
+      std::find(known.begin(), known.end(), mechanism) != known.end()) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   "MECHANISM_UNAVAILABLE",
+                   absl::StrCat("a model of the family \"", config_.family,
+                                "\" is made for its own mechanisms, not for \"",
+                                ToAbsl(mechanism), "\"; use ",
+                                absl::StrJoin(known, " or ")));
+}
+
+std::vector<int32_t> Model::PositionIds(absl::Span<const int32_t> ids,
+                                        int64_t first_token) const {
   std::vector<int32_t> positions(ids.size());
+  if (config_.document_positions) {
+    constexpr int64_t kLast = std::numeric_limits<int32_t>::max();
+    for (size_t i = 0; i < ids.size(); ++i) {
+      positions[i] =
+          static_cast<int32_t>(std::min(first_token + int64_t(i), kLast));
+    }
+    return positions;
+  }
   int32_t next = config_.first_position;
   for (size_t i = 0; i < ids.size(); ++i) {
     const bool skipped =

@@ -1,12 +1,20 @@
 // ChunkState: what one chunk leaves behind for the other chunks of its
-// document, all layers. Written by the forward pass that makes it; immutable
-// once published as shared_ptr<const ChunkState>, then safe from many threads.
+// document, all layers that retrieve. Written by the forward pass that makes
+// it; immutable once published as shared_ptr<const ChunkState>, then safe from
+// many threads.
 #ifndef LONGHAND_CORE_STATE_CHUNK_STATE_H_
 #define LONGHAND_CORE_STATE_CHUNK_STATE_H_
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
+#include "absl/types/span.h"
+#include "core/state/state_codec.h"
+#include "core/state/state_layout.h"
 #include "core/tensor/tensor.h"
 
 namespace longhand {
@@ -18,32 +26,94 @@ using StateFingerprint = std::array<uint8_t, 32>;
 
 class ChunkState {
  public:
-  // `floats_per_layer` as Attention::state_floats says; may be 0.
-  ChunkState(const StateFingerprint& fingerprint, int layers,
-             int64_t floats_per_layer)
+  // `layers`: how many layers leave a part.
+  ChunkState(const StateFingerprint& fingerprint, StateLayout layout,
+             std::shared_ptr<const StateCodec> codec, int layers)
       : fingerprint_(fingerprint),
-        floats_per_layer_(floats_per_layer),
-        values_(FloatBuffer::Uninitialized(size_t(layers * floats_per_layer))) {
-  }
-
-  // This layer's part, laid out as the mechanism defines.
-  float* layer(int layer) { return values_.data() + layer * floats_per_layer_; }
-  const float* layer(int layer) const {
-    return values_.data() + layer * floats_per_layer_;
-  }
+        layout_(std::move(layout)),
+        codec_(std::move(codec)),
+        head_bytes_(codec_->HeadBytes(layout_)),
+        values_(FloatBuffer::Uninitialized(
+            size_t(layers * LayerBytes(layout_, *codec_)) / sizeof(float))) {}
 
   const StateFingerprint& fingerprint() const { return fingerprint_; }
+  const StateLayout& layout() const { return layout_; }
+  const StateCodec& codec() const { return *codec_; }
+
+  // The meta values of a layer, [layout().meta_floats]. Layers are counted
+  // among those that leave a part.
+  const float* meta(int layer) const {
+    return reinterpret_cast<const float*>(layer_bytes(layer));
+  }
+  const std::byte* packed_head(int layer, int head) const {
+    return layer_bytes(layer) + meta_bytes() + head * head_bytes_;
+  }
+
+  // values: [layout().floats()], the layer's part as the mechanism made it.
+  void SetLayer(int layer, const float* values) {
+    auto* bytes =
+        reinterpret_cast<std::byte*>(values_.data()) + layer * layer_stride();
+    std::copy_n(values, layout_.meta_floats, reinterpret_cast<float*>(bytes));
+    values += layout_.meta_floats;
+    bytes += meta_bytes();
+    for (int head = 0; head < layout_.heads; ++head) {
+      codec_->Encode(layout_, values, bytes);
+      values += layout_.head_floats();
+      bytes += head_bytes_;
+    }
+  }
 
   // Its size in memory, in bytes.
-  uint64_t charge() const { return Charge(values_.size()); }
-  static uint64_t Charge(uint64_t floats) {
-    return sizeof(ChunkState) + floats * sizeof(float);
+  uint64_t charge() const {
+    return sizeof(ChunkState) + values_.size() * sizeof(float);
+  }
+  static uint64_t Charge(const StateLayout& layout, const StateCodec& codec,
+                         int layers) {
+    return sizeof(ChunkState) + uint64_t(layers * LayerBytes(layout, codec));
   }
 
  private:
+  static int64_t LayerBytes(const StateLayout& layout,
+                            const StateCodec& codec) {
+    return layout.meta_floats * int64_t{sizeof(float)} +
+           layout.heads * codec.HeadBytes(layout);
+  }
+  int64_t meta_bytes() const {
+    return layout_.meta_floats * int64_t{sizeof(float)};
+  }
+  int64_t layer_stride() const {
+    return meta_bytes() + layout_.heads * head_bytes_;
+  }
+  const std::byte* layer_bytes(int layer) const {
+    return reinterpret_cast<const std::byte*>(values_.data()) +
+           layer * layer_stride();
+  }
+
   const StateFingerprint fingerprint_;
-  const int64_t floats_per_layer_;
+  const StateLayout layout_;
+  const std::shared_ptr<const StateCodec> codec_;
+  const int64_t head_bytes_;
   FloatBuffer values_;
+};
+
+// The parts that several chunks leave in one layer, in the document's order. A
+// view; the states must outlive it.
+struct LayerStates {
+  absl::Span<const ChunkState* const> chunks;
+  int layer = 0;  // among those that leave a part
+
+  int64_t size() const { return int64_t(chunks.size()); }
+  const float* meta(int64_t slot) const { return chunks[slot]->meta(layer); }
+  // A head's block: in place, or decoded into buffer [head_floats].
+  const float* Head(int64_t slot, int head, float* buffer) const {
+    const ChunkState& state = *chunks[slot];
+    const std::byte* packed = state.packed_head(layer, head);
+    if (state.codec().is_identity()) {
+      return reinterpret_cast<const float*>(packed);
+    }
+    state.codec().Decode(state.layout(), packed, buffer);
+    return buffer;
+  }
 };
 
 }  // namespace longhand

@@ -22,6 +22,14 @@ class CollectingSink : public EncodeSink {
     absl::MutexLock lock(&mu_);
     tokens_.push_back(std::move(tokens));
   }
+  void OnHeadWeights(HeadWeightsResult weights) override {
+    absl::MutexLock lock(&mu_);
+    head_weights_.push_back(std::move(weights));
+  }
+  void OnSpan(SpanResult span) override {
+    absl::MutexLock lock(&mu_);
+    spans_.push_back(std::move(span));
+  }
   void OnProgress(const EncodeProgress& progress) override {
     absl::MutexLock lock(&mu_);
     progress_.push_back(progress);
@@ -49,6 +57,14 @@ class CollectingSink : public EncodeSink {
     mu_.Await(absl::Condition(&ready));
   }
 
+  void WaitForTokens(size_t count) {
+    absl::MutexLock lock(&mu_);
+    const auto ready = [this, count] {
+      return tokens_.size() >= count || summary_.has_value();
+    };
+    mu_.Await(absl::Condition(&ready));
+  }
+
   std::vector<ChunkResult> chunks() {
     absl::MutexLock lock(&mu_);
     return chunks_;
@@ -56,6 +72,14 @@ class CollectingSink : public EncodeSink {
   std::vector<TokenResult> tokens() {
     absl::MutexLock lock(&mu_);
     return tokens_;
+  }
+  std::vector<HeadWeightsResult> head_weights() {
+    absl::MutexLock lock(&mu_);
+    return head_weights_;
+  }
+  std::vector<SpanResult> spans() {
+    absl::MutexLock lock(&mu_);
+    return spans_;
   }
   std::vector<EncodeProgress> progress() {
     absl::MutexLock lock(&mu_);
@@ -70,6 +94,8 @@ class CollectingSink : public EncodeSink {
   absl::Mutex mu_;
   std::vector<ChunkResult> chunks_;
   std::vector<TokenResult> tokens_;
+  std::vector<HeadWeightsResult> head_weights_;
+  std::vector<SpanResult> spans_;
   std::vector<EncodeProgress> progress_;
   std::optional<absl::StatusOr<EncodeSummary>> summary_;
   int done_count_ = 0;

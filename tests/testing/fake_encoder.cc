@@ -92,6 +92,10 @@ class FakeDocument : public Document,
     chunk.begin_byte = chunk.begin_token = encoded_;
     chunk.end_byte = chunk.end_token = encoded_ + size;
     chunk.vector.assign(hidden, static_cast<float>(chunk.index));
+    if (options_.retrieval_weights) chunk.retrieval_weights = EvenWeights();
+    if (options_.anchor_weight.value_or(0) > 0) {
+      chunk.mix = {.anchor_weight = *options_.anchor_weight};
+    }
     encoded_ += size;
     TokenResult tokens = {.chunk_index = chunk.index,
                           .begin_token = chunk.begin_token};
@@ -108,10 +112,50 @@ class FakeDocument : public Document,
     if (options_.token_vectors && sink_ != nullptr) {
       sink_->OnTokens(std::move(tokens));
     }
+    EmitHeadWeights();
+    EmitSpans(encoded_ - size);
+    if (sink_ == nullptr) return false;
     sink_->OnProgress({.received_bytes = text_.size(),
                        .received_tokens = text_.size(),
                        .encoded_tokens = encoded_});
     return true;
+  }
+
+  // Of the chunk that was counted last.
+  std::vector<float> EvenWeights() const {
+    std::vector<float> weights(static_cast<size_t>(chunks_));
+    for (int64_t i = 0; i + 1 < chunks_; ++i) {
+      weights[static_cast<size_t>(i)] = 1.0F / static_cast<float>(chunks_ - 1);
+    }
+    return weights;
+  }
+
+  void EmitHeadWeights() {
+    for (int layer = 0; options_.head_weights && layer < kFakeLayers; ++layer) {
+      HeadWeightsResult weights = {.chunk_index = chunks_ - 1, .layer = layer};
+      for (int head = 0; head < kFakeHeads; ++head) {
+        const std::vector<float> row = EvenWeights();
+        weights.weights.insert(weights.weights.end(), row.begin(), row.end());
+      }
+      if (sink_ != nullptr) sink_->OnHeadWeights(std::move(weights));
+    }
+  }
+
+  // Those that end in the last chunk, which began at byte `begin`.
+  void EmitSpans(size_t begin) {
+    for (size_t i = 0; i < options_.spans.size(); ++i) {
+      const ByteSpan& span = options_.spans[i];
+      if (span.end <= begin || span.end > encoded_ || sink_ == nullptr)
+        continue;
+      SpanResult result = {.index = static_cast<int64_t>(i),
+                           .span = span,
+                           .begin_token = span.begin,
+                           .end_token = span.end,
+                           .norm = 2};
+      result.vector.assign(static_cast<size_t>(encoder_->options_.hidden_size),
+                           100.0F + static_cast<float>(i));
+      sink_->OnSpan(std::move(result));
+    }
   }
 
   void Complete() {
@@ -283,10 +327,11 @@ ServedModel FakeServedModel(int hidden_size) {
   model.info.effective_precision = "fp32";
   model.info.onednn_version = "2.6.3";
   model.info.isa = "avx2";
+  model.info.adapter_fingerprint = "aa55";
   model.config.family = "bert";
   model.config.hidden_size = hidden_size;
-  model.config.num_layers = 2;
-  model.config.num_heads = 2;
+  model.config.num_layers = kFakeLayers;
+  model.config.num_heads = kFakeHeads;
   model.config.vocab_size = 1000;
   model.config.position_rows = 512;
   model.special_tokens_per_chunk = 2;
@@ -298,6 +343,7 @@ ServedModel FakeServedModel(int hidden_size) {
   model.default_options.chunk_tokens = 128;
   model.default_options.pooling = "mean";
   model.mechanisms = {"bsbr", "independent"};
+  model.state_codecs = {"bf16", "f32"};
   model.chunkers = {"fixed"};
   model.poolings = {"cls", "max", "mean"};
   return model;

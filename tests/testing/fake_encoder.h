@@ -1,6 +1,8 @@
 // FakeEncoder: an Encoder without a model, for tests of what calls it. It cuts
 // text into chunks of a fixed number of bytes, one byte a token, and answers
-// with vectors that say where they come from. One worker thread; thread-safe.
+// with vectors that say where they come from; what it was not asked for it
+// leaves out, and it retrieves from all earlier chunks alike. One worker
+// thread; thread-safe.
 #ifndef LONGHAND_TESTS_TESTING_FAKE_ENCODER_H_
 #define LONGHAND_TESTS_TESTING_FAKE_ENCODER_H_
 
@@ -20,6 +22,9 @@
 #include "server/served_model.h"
 
 namespace longhand::testing {
+
+constexpr int kFakeLayers = 2;
+constexpr int kFakeHeads = 2;
 
 struct FakeEncoderOptions {
   EncoderOptions encoder;

@@ -147,45 +147,5 @@ TEST(VectorOps, WeightedSumOfARowDoesNotDependOnItsMates) {
   EXPECT_EQ(together.sums, alone.sums);
 }
 
-TEST(VectorOps, GatedMerge) {
-  for (int64_t size : kSizes) {
-    std::vector<float> features = Random(3 * (size + 1), 1);
-    std::vector<float> normalizer = Random(size, 2);
-    for (float& value : features) value = std::abs(value);
-    for (float& value : normalizer) value = std::abs(value);
-    const std::vector<float> numerator = Random(3 * size, 3);
-    std::vector<float> fast = Random(3 * (size + 2), 4), slow = fast;
-    const auto args = [&](std::vector<float>& context) {
-      return GatedMergeArgs{.numerator = numerator.data(),
-                            .features = features.data(),
-                            .feature_stride = size + 1,
-                            .normalizer = normalizer.data(),
-                            .gate = 0.4f,
-                            .rows = 3,
-                            .size = size,
-                            .context = context.data(),
-                            .context_stride = size + 2};
-    };
-    GatedMerge(args(fast));
-    reference::GatedMerge(args(slow));
-    ExpectNear(fast, slow, 1e-5);
-  }
-}
-
-TEST(VectorOps, GatedMergeWithoutMassStaysFinite) {
-  const std::vector<float> zero(8, 0.0f);
-  std::vector<float> context(8, 1.0f);
-  GatedMerge({.numerator = zero.data(),
-              .features = zero.data(),
-              .feature_stride = 8,
-              .normalizer = zero.data(),
-              .gate = 0.5f,
-              .rows = 1,
-              .size = 8,
-              .context = context.data(),
-              .context_stride = 8});
-  EXPECT_EQ(context, std::vector<float>(8, 0.5f));
-}
-
 }  // namespace
 }  // namespace longhand

@@ -49,6 +49,8 @@ GoldenDocument LoadDocument(const std::string& name, const std::string& model,
     chunk.ids.insert(chunk.ids.end(), ids.begin() + begin, ids.begin() + end);
     chunk.ids.insert(chunk.ids.end(), suffix.begin(), suffix.end());
     chunk.position_ids = document.model->PositionIds(chunk.ids);
+    chunk.own_begin = static_cast<int>(prefix.size());
+    chunk.own_end = chunk.rows() - static_cast<int>(suffix.size());
     document.chunks.push_back(std::move(chunk));
   }
   return document;
@@ -64,10 +66,10 @@ std::unique_ptr<const Attention> MakeAttention(const GoldenDocument& document,
                            .head_dim = config.head_dim(),
                            .num_layers = config.num_layers};
   if (!independent) {
-    options.gate = run["gate"];
-    options.visibility = run["visibility"] == "causal"
-                             ? Visibility::kCausal
-                             : Visibility::kBidirectional;
+    options.retrieval.gate = run["gate"];
+    options.retrieval.visibility = run["visibility"] == "causal"
+                                       ? Visibility::kCausal
+                                       : Visibility::kBidirectional;
   }
   auto make = AttentionRegistry().Find(independent ? "independent" : "bsbr");
   auto attention = (**make)(options);

@@ -1,0 +1,33 @@
+// States as they were computed.
+
+#include <cstring>
+
+#include "core/state/state_codec.h"
+
+namespace longhand {
+namespace {
+
+class F32Codec final : public StateCodec {
+ public:
+  int64_t HeadBytes(const StateLayout& layout) const override {
+    return layout.head_floats() * int64_t{sizeof(float)};
+  }
+  void Encode(const StateLayout& layout, const float* block,
+              std::byte* packed) const override {
+    std::memcpy(packed, block, size_t(HeadBytes(layout)));
+  }
+  void Decode(const StateLayout& layout, const std::byte* packed,
+              float* block) const override {
+    std::memcpy(block, packed, size_t(HeadBytes(layout)));
+  }
+  bool is_identity() const override { return true; }
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const StateCodec>> MakeF32StateCodec(
+    const StateCodecOptions&) {
+  return std::make_unique<const F32Codec>();
+}
+
+}  // namespace longhand
