@@ -22,6 +22,20 @@ float DecodeFloat(const char* bytes) {
   return std::bit_cast<float>(bits);
 }
 
+absl::Status CheckNorm(float norm) {
+  if (std::isfinite(norm)) return absl::OkStatus();
+  return BadVector("the server sent a norm that is NaN or infinite");
+}
+
+absl::StatusOr<ContextMix> ToContextMix(const v1::ContextMix& message) {
+  if (!std::isfinite(message.anchor_weight()) ||
+      !std::isfinite(message.document_weight())) {
+    return BadVector("the server sent a weight that is NaN or infinite");
+  }
+  return ContextMix{message.anchor_weight(), message.anchor_chunk(),
+                    message.document_weight(), message.document_chunks()};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<float>> DecodeFloats(absl::string_view bytes) {
@@ -39,9 +53,7 @@ absl::StatusOr<std::vector<float>> DecodeFloats(absl::string_view bytes) {
 }
 
 absl::StatusOr<Chunk> ToChunk(const v1::Chunk& message) {
-  if (!std::isfinite(message.norm())) {
-    return BadVector("the server sent a norm that is NaN or infinite");
-  }
+  LH_CLIENT_RETURN_IF_ERROR(CheckNorm(message.norm()));
   Chunk chunk;
   chunk.index = message.index();
   chunk.begin_byte = message.begin_byte();
@@ -52,7 +64,37 @@ absl::StatusOr<Chunk> ToChunk(const v1::Chunk& message) {
   LH_CLIENT_ASSIGN_OR_RETURN(chunk.vector, DecodeFloats(message.vector()));
   LH_CLIENT_ASSIGN_OR_RETURN(chunk.retrieval_weights,
                              DecodeFloats(message.retrieval_weights()));
+  if (message.has_context_mix()) {
+    LH_CLIENT_ASSIGN_OR_RETURN(chunk.context_mix,
+                               ToContextMix(message.context_mix()));
+  }
   return chunk;
+}
+
+absl::StatusOr<SpanVector> ToSpanVector(const v1::SpanVector& message) {
+  LH_CLIENT_RETURN_IF_ERROR(CheckNorm(message.norm()));
+  SpanVector span;
+  span.index = message.index();
+  span.begin_byte = message.begin_byte();
+  span.end_byte = message.end_byte();
+  span.begin_token = message.begin_token();
+  span.end_token = message.end_token();
+  span.norm = message.norm();
+  LH_CLIENT_ASSIGN_OR_RETURN(span.vector, DecodeFloats(message.vector()));
+  if (message.has_context_mix()) {
+    LH_CLIENT_ASSIGN_OR_RETURN(span.context_mix,
+                               ToContextMix(message.context_mix()));
+  }
+  return span;
+}
+
+absl::StatusOr<HeadWeights> ToHeadWeights(
+    const v1::HeadRetrievalWeights& message) {
+  HeadWeights weights;
+  weights.chunk_index = message.chunk_index();
+  weights.layer = message.layer();
+  LH_CLIENT_ASSIGN_OR_RETURN(weights.weights, DecodeFloats(message.weights()));
+  return weights;
 }
 
 absl::StatusOr<TokenVectors> ToTokenVectors(const v1::TokenVectors& message) {
@@ -87,6 +129,15 @@ absl::StatusOr<EncodeResult> ToEncodeResult(const v1::EncodeResponse& message) {
   for (const v1::TokenVectors& part : message.token_vectors()) {
     LH_CLIENT_ASSIGN_OR_RETURN(TokenVectors tokens, ToTokenVectors(part));
     result.token_vectors.push_back(std::move(tokens));
+  }
+  for (const v1::SpanVector& part : message.span_vectors()) {
+    LH_CLIENT_ASSIGN_OR_RETURN(SpanVector span, ToSpanVector(part));
+    result.span_vectors.push_back(std::move(span));
+  }
+  for (const v1::HeadRetrievalWeights& part :
+       message.head_retrieval_weights()) {
+    LH_CLIENT_ASSIGN_OR_RETURN(HeadWeights weights, ToHeadWeights(part));
+    result.head_weights.push_back(std::move(weights));
   }
   result.summary = message.summary();
   return result;

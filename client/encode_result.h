@@ -4,6 +4,7 @@
 #define LONGHAND_CLIENT_ENCODE_RESULT_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,14 @@
 #include "longhand/v1/encoder_service.pb.h"
 
 namespace longhand::client {
+
+// What was added to a vector; see the message ContextMix.
+struct ContextMix {
+  float anchor_weight = 0;
+  uint32_t anchor_chunk = 0;
+  float document_weight = 0;
+  uint32_t document_chunks = 0;
+};
 
 // One chunk; see the message Chunk for the contract of the spans.
 struct Chunk {
@@ -20,6 +29,24 @@ struct Chunk {
   std::vector<float> vector;                // [hidden], or empty
   float norm = 0;                           // L2, before normalisation
   std::vector<float> retrieval_weights;     // [visible chunks], or empty
+  std::optional<ContextMix> context_mix;    // of `vector`
+};
+
+// How much each head of one layer retrieved for one chunk.
+struct HeadWeights {
+  uint32_t chunk_index = 0;
+  uint32_t layer = 0;
+  std::vector<float> weights;  // [heads, visible chunks]
+};
+
+// The vector of a part of the text that was asked for.
+struct SpanVector {
+  uint32_t index = 0;                       // in EncodeOptions.spans
+  uint64_t begin_byte = 0, end_byte = 0;    // [begin, end) as it was given
+  uint64_t begin_token = 0, end_token = 0;  // those that reach into it
+  std::vector<float> vector;                // [hidden]
+  float norm = 0;                           // L2, before normalisation
+  std::optional<ContextMix> context_mix;    // of `vector`
 };
 
 // The last hidden states of consecutive tokens of one chunk.
@@ -36,6 +63,8 @@ struct EncodeResult {
   std::vector<float> document_vector;       // [hidden], or empty
   std::vector<Chunk> chunks;                // in document order
   std::vector<TokenVectors> token_vectors;  // one per chunk, or empty
+  std::vector<SpanVector> span_vectors;     // in order of their ends
+  std::vector<HeadWeights> head_weights;    // by chunk, then by layer
   v1::EncodeSummary summary;
 };
 
@@ -47,6 +76,9 @@ absl::StatusOr<std::vector<float>> DecodeFloats(absl::string_view bytes);
 // ToTokenVectors also wants as many rows as ids.
 absl::StatusOr<Chunk> ToChunk(const v1::Chunk& message);
 absl::StatusOr<TokenVectors> ToTokenVectors(const v1::TokenVectors& message);
+absl::StatusOr<SpanVector> ToSpanVector(const v1::SpanVector& message);
+absl::StatusOr<HeadWeights> ToHeadWeights(
+    const v1::HeadRetrievalWeights& message);
 absl::StatusOr<EncodeResult> ToEncodeResult(const v1::EncodeResponse& message);
 
 }  // namespace longhand::client

@@ -103,13 +103,18 @@ struct StreamProgress {
   v1::EncodeProgress server;
 };
 
-// Called on the thread that called EncodeStream, in document order. A status
+// Called on the thread that called EncodeStream, each in document order: what
+// belongs to a chunk after it, or, with a document_weight, before it. A status
 // that is not OK ends the call with that status.
 struct StreamCallbacks {
   // If set, chunks are handed to it instead of collected in the result.
   std::function<absl::Status(Chunk)> on_chunk;
   // The same for token vectors. A long chunk's may come in several parts.
   std::function<absl::Status(TokenVectors)> on_tokens;
+  // The same for the vectors of spans, in order of the spans' ends.
+  std::function<absl::Status(SpanVector)> on_span;
+  // The same for the retrieval weights of each layer's heads.
+  std::function<absl::Status(HeadWeights)> on_head_weights;
   // A few times a second.
   std::function<void(const StreamProgress&)> on_progress;
 };

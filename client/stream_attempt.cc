@@ -103,6 +103,27 @@ absl::Status StreamAttempt::TakeTokens(const v1::TokenVectors& message,
   return absl::OkStatus();
 }
 
+absl::Status StreamAttempt::TakeSpan(const v1::SpanVector& message,
+                                     EncodeResult* result) {
+  LH_CLIENT_ASSIGN_OR_RETURN(SpanVector span, ToSpanVector(message));
+  delivered_ = true;
+  ++span_count_;
+  if (callbacks_.on_span) return callbacks_.on_span(std::move(span));
+  result->span_vectors.push_back(std::move(span));
+  return absl::OkStatus();
+}
+
+absl::Status StreamAttempt::TakeHeadWeights(
+    const v1::HeadRetrievalWeights& message, EncodeResult* result) {
+  LH_CLIENT_ASSIGN_OR_RETURN(HeadWeights weights, ToHeadWeights(message));
+  delivered_ = true;
+  if (callbacks_.on_head_weights) {
+    return callbacks_.on_head_weights(std::move(weights));
+  }
+  result->head_weights.push_back(std::move(weights));
+  return absl::OkStatus();
+}
+
 absl::Status StreamAttempt::Take(const v1::EncodeStreamResponse& response,
                                  EncodeResult* result) {
   switch (response.payload_case()) {
@@ -116,6 +137,10 @@ absl::Status StreamAttempt::Take(const v1::EncodeStreamResponse& response,
     }
     case v1::EncodeStreamResponse::kTokenVectors:
       return TakeTokens(response.token_vectors(), result);
+    case v1::EncodeStreamResponse::kSpanVector:
+      return TakeSpan(response.span_vector(), result);
+    case v1::EncodeStreamResponse::kHeadRetrievalWeights:
+      return TakeHeadWeights(response.head_retrieval_weights(), result);
     case v1::EncodeStreamResponse::kProgress:
       if (callbacks_.on_progress) {
         callbacks_.on_progress({sent_bytes_.load(), response.progress()});
@@ -154,6 +179,8 @@ absl::Status StreamAttempt::CheckComplete(const EncodeResult& result) const {
   if (chunk_count_ != 0 && chunk_count_ != summary.chunk_count()) {
     return Incomplete("chunks", summary.chunk_count(), chunk_count_);
   }
+  const auto wanted = static_cast<uint64_t>(request_.options.spans_size());
+  if (span_count_ != wanted) return Incomplete("spans", wanted, span_count_);
   return absl::OkStatus();
 }
 

@@ -38,6 +38,9 @@ class StreamAttempt {
                     EncodeResult* result);
   absl::Status TakeTokens(const v1::TokenVectors& message,
                           EncodeResult* result);
+  absl::Status TakeSpan(const v1::SpanVector& message, EncodeResult* result);
+  absl::Status TakeHeadWeights(const v1::HeadRetrievalWeights& message,
+                               EncodeResult* result);
   // Whether the server's account of the document is that of the sender.
   absl::Status CheckComplete(const EncodeResult& result) const;
 
@@ -59,6 +62,7 @@ class StreamAttempt {
   bool delivered_ = false;
   bool has_result_ = false;
   uint32_t chunk_count_ = 0;
+  uint64_t span_count_ = 0;
 };
 
 }  // namespace longhand::client

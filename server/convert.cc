@@ -3,80 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <map>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "core/attention/retrieval_options.h"
 #include "core/base/error.h"
-#include "core/base/status_macros.h"
 
 namespace longhand {
 namespace {
-
-absl::Status Invalid(std::string_view reason, std::string_view message,
-                     std::map<std::string, std::string> metadata = {}) {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason, message,
-                   std::move(metadata));
-}
-
-absl::StatusOr<std::optional<Visibility>> VisibilityFromProto(int visibility) {
-  switch (visibility) {
-    case v1::VISIBILITY_UNSPECIFIED:
-      return std::optional<Visibility>();
-    case v1::VISIBILITY_CAUSAL:
-      return std::optional(Visibility::kCausal);
-    case v1::VISIBILITY_BIDIRECTIONAL:
-      return std::optional(Visibility::kBidirectional);
-    default:
-      return Invalid("VISIBILITY_UNKNOWN",
-                     absl::StrCat("visibility has no value ", visibility,
-                                  "; use VISIBILITY_CAUSAL or "
-                                  "VISIBILITY_BIDIRECTIONAL"));
-  }
-}
-
-absl::Status OutputsFromProto(
-    const google::protobuf::RepeatedField<int>& outputs,
-    EncodeOptions* options) {
-  if (outputs.empty()) return absl::OkStatus();
-  options->document_vector = false;
-  options->chunk_vectors = false;
-  for (int output : outputs) {
-    switch (output) {
-      case v1::OUTPUT_DOCUMENT_VECTOR:
-        options->document_vector = true;
-        break;
-      case v1::OUTPUT_CHUNK_VECTORS:
-        options->chunk_vectors = true;
-        break;
-      case v1::OUTPUT_TOKEN_VECTORS:
-        options->token_vectors = true;
-        break;
-      case v1::OUTPUT_RETRIEVAL_WEIGHTS:
-        options->retrieval_weights = true;
-        break;
-      default:
-        return Invalid("OUTPUT_UNKNOWN",
-                       absl::StrCat("outputs has no value ", output,
-                                    "; leave outputs empty for document and "
-                                    "chunk vectors"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-void AddOutputs(const EncodeOptions& options, v1::EncodeOptions* proto) {
-  if (options.document_vector) {
-    proto->add_outputs(v1::OUTPUT_DOCUMENT_VECTOR);
-  }
-  if (options.chunk_vectors) proto->add_outputs(v1::OUTPUT_CHUNK_VECTORS);
-  if (options.token_vectors) proto->add_outputs(v1::OUTPUT_TOKEN_VECTORS);
-  if (options.retrieval_weights) {
-    proto->add_outputs(v1::OUTPUT_RETRIEVAL_WEIGHTS);
-  }
-}
 
 void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
   proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
@@ -86,6 +21,23 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
 
 std::string FloatBytes(const std::vector<float>& values) {
   return longhand::FloatBytes(values.data(), values.size());
+}
+
+// Message: Chunk or SpanVector.
+template <typename Message>
+void SetMix(const ContextMix& mix, Message* message) {
+  if (mix == ContextMix()) return;
+  v1::ContextMix* proto = message->mutable_context_mix();
+  proto->set_anchor_weight(mix.anchor_weight);
+  proto->set_anchor_chunk(static_cast<uint32_t>(mix.anchor_chunk));
+  proto->set_document_weight(mix.document_weight);
+  proto->set_document_chunks(static_cast<uint32_t>(mix.document_chunks));
+}
+
+template <typename Names>
+void SetNames(const Names& names,
+              google::protobuf::RepeatedPtrField<std::string>* field) {
+  for (std::string_view name : names) *field->Add() = std::string(name);
 }
 
 }  // namespace
@@ -114,40 +66,6 @@ absl::Status CheckModelName(std::string_view name, const ServedModel& model) {
       {{"known", model.info.name}});
 }
 
-absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
-                                        const ServedModel& model) {
-  LH_RETURN_IF_ERROR(CheckModelName(options.model(), model));
-  EncodeOptions result;
-  result.mechanism = options.mechanism();
-  result.chunker = options.chunker();
-  result.pooling = options.pooling();
-  LH_ASSIGN_OR_RETURN(result.visibility,
-                      VisibilityFromProto(options.visibility()));
-  if (options.has_gate()) {
-    // Written so that NaN fails.
-    if (!(options.gate() >= 0 && options.gate() <= 1)) {
-      return Invalid("GATE_OUT_OF_RANGE", "gate must be from 0 to 1",
-                     {{"min", "0"}, {"max", "1"}});
-    }
-    result.gate = options.gate();
-  }
-  if (options.has_chunk_tokens()) {
-    const int minimum = model.special_tokens_per_chunk + 1;
-    const int maximum = model.config.max_positions();
-    if (options.chunk_tokens() < static_cast<uint32_t>(minimum) ||
-        options.chunk_tokens() > static_cast<uint32_t>(maximum)) {
-      return Invalid(
-          "CHUNK_TOKENS_OUT_OF_RANGE",
-          absl::StrCat("chunk_tokens must be from ", minimum, " to ", maximum,
-                       " for this model"),
-          {{"min", absl::StrCat(minimum)}, {"max", absl::StrCat(maximum)}});
-    }
-    result.chunk_tokens = static_cast<int>(options.chunk_tokens());
-  }
-  LH_RETURN_IF_ERROR(OutputsFromProto(options.outputs(), &result));
-  return result;
-}
-
 std::vector<int32_t> FromProto(const v1::TokenIds& ids) {
   return std::vector<int32_t>(ids.ids().begin(), ids.ids().end());
 }
@@ -161,27 +79,8 @@ absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request) {
     case v1::EncodeRequest::CONTENT_NOT_SET:
       break;
   }
-  return Invalid("CONTENT_MISSING", "set text or token_ids");
-}
-
-v1::EncodeOptions ToProto(const EncodeOptions& options,
-                          const ServedModel& model) {
-  v1::EncodeOptions proto;
-  proto.set_model(model.info.name);
-  proto.set_mechanism(options.mechanism);
-  if (options.visibility.has_value()) {
-    proto.set_visibility(*options.visibility == Visibility::kCausal
-                             ? v1::VISIBILITY_CAUSAL
-                             : v1::VISIBILITY_BIDIRECTIONAL);
-  }
-  if (options.gate.has_value()) proto.set_gate(*options.gate);
-  proto.set_chunker(options.chunker);
-  if (options.chunk_tokens.has_value()) {
-    proto.set_chunk_tokens(static_cast<uint32_t>(*options.chunk_tokens));
-  }
-  proto.set_pooling(options.pooling);
-  AddOutputs(options, &proto);
-  return proto;
+  return MakeError(absl::StatusCode::kInvalidArgument, "CONTENT_MISSING",
+                   "set text or token_ids");
 }
 
 v1::Chunk ToProto(const ChunkResult& chunk) {
@@ -194,6 +93,28 @@ v1::Chunk ToProto(const ChunkResult& chunk) {
   proto.set_vector(FloatBytes(chunk.vector));
   proto.set_norm(chunk.norm);
   proto.set_retrieval_weights(FloatBytes(chunk.retrieval_weights));
+  SetMix(chunk.mix, &proto);
+  return proto;
+}
+
+v1::HeadRetrievalWeights ToProto(const HeadWeightsResult& weights) {
+  v1::HeadRetrievalWeights proto;
+  proto.set_chunk_index(static_cast<uint32_t>(weights.chunk_index));
+  proto.set_layer(static_cast<uint32_t>(weights.layer));
+  proto.set_weights(FloatBytes(weights.weights));
+  return proto;
+}
+
+v1::SpanVector ToProto(const SpanResult& span) {
+  v1::SpanVector proto;
+  proto.set_index(static_cast<uint32_t>(span.index));
+  proto.set_begin_byte(span.span.begin);
+  proto.set_end_byte(span.span.end);
+  proto.set_begin_token(span.begin_token);
+  proto.set_end_token(span.end_token);
+  proto.set_vector(FloatBytes(span.vector));
+  proto.set_norm(span.norm);
+  SetMix(span.mix, &proto);
   return proto;
 }
 
@@ -217,6 +138,8 @@ v1::EncodeSummary ToProto(const EncodeSummary& summary,
   proto.set_hidden_size(static_cast<uint32_t>(model.config.hidden_size));
   proto.set_model_fingerprint(model.info.fingerprint);
   *proto.mutable_options() = ToProto(summary.options, model);
+  // Each span comes with its vector; a long list would not fit here.
+  proto.mutable_options()->clear_spans();
   v1::EncodeTimings* timings = proto.mutable_timings();
   SetDuration(summary.timings.total, timings->mutable_total());
   SetDuration(summary.timings.queue, timings->mutable_queue());
@@ -283,12 +206,13 @@ v1::Model ToProto(const ServedModel& model, const EncoderOptions& encoder,
   precision->set_stored(model.info.stored_precision);
   precision->set_effective(model.info.effective_precision);
   *proto.mutable_default_options() = ToProto(model.default_options, model);
-  proto.mutable_mechanisms()->Assign(model.mechanisms.begin(),
-                                     model.mechanisms.end());
-  proto.mutable_chunkers()->Assign(model.chunkers.begin(),
-                                   model.chunkers.end());
-  proto.mutable_poolings()->Assign(model.poolings.begin(),
-                                   model.poolings.end());
+  SetNames(model.mechanisms, proto.mutable_mechanisms());
+  SetNames(FeatureMapNames(), proto.mutable_feature_maps());
+  SetNames(MergeNames(), proto.mutable_merges());
+  SetNames(model.state_codecs, proto.mutable_state_codecs());
+  SetNames(model.chunkers, proto.mutable_chunkers());
+  SetNames(model.poolings, proto.mutable_poolings());
+  proto.set_adapter_fingerprint(model.info.adapter_fingerprint);
   proto.set_normalized(model.normalized);
   v1::Limits* limits = proto.mutable_limits();
   limits->set_max_message_bytes(max_message_bytes);

@@ -28,8 +28,9 @@ using Content = std::variant<std::string, std::vector<int32_t>>;
 absl::Status CheckModelName(std::string_view name, const ServedModel& model);
 
 // NOT_FOUND (MODEL_NOT_FOUND); INVALID_ARGUMENT (VISIBILITY_UNKNOWN,
-// OUTPUT_UNKNOWN, GATE_OUT_OF_RANGE, CHUNK_TOKENS_OUT_OF_RANGE). Names of
-// mechanisms, chunkers and poolings are left to the encoder.
+// OUTPUT_UNKNOWN, FEATURES_UNKNOWN, MERGE_UNKNOWN, GATE_OUT_OF_RANGE,
+// CHUNK_TOKENS_OUT_OF_RANGE, and such a reason for every number that no int
+// holds). Registered names, other numbers and spans are left to the encoder.
 absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
                                         const ServedModel& model);
 
@@ -44,7 +45,10 @@ absl::StatusOr<Content> ContentFromProto(const v1::EncodeRequest& request);
 v1::EncodeOptions ToProto(const EncodeOptions& options,
                           const ServedModel& model);
 v1::Chunk ToProto(const ChunkResult& chunk);
+v1::HeadRetrievalWeights ToProto(const HeadWeightsResult& weights);
+v1::SpanVector ToProto(const SpanResult& span);
 v1::EncodeProgress ToProto(const EncodeProgress& progress);
+// Its options leave out the spans, which come back with their vectors.
 v1::EncodeSummary ToProto(const EncodeSummary& summary,
                           const ServedModel& model);
 

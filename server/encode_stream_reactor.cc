@@ -14,6 +14,8 @@
 namespace longhand {
 namespace {
 
+// What the proto promises.
+constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 20;
 constexpr size_t kMaxTokenVectorBytes = size_t{512} << 10;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
 
@@ -50,6 +52,18 @@ class EncodeStreamReactor::Sink : public EncodeSink {
     }
   }
 
+  void OnHeadWeights(HeadWeightsResult weights) override {
+    v1::EncodeStreamResponse response;
+    *response.mutable_head_retrieval_weights() = ToProto(weights);
+    Send(std::move(response));
+  }
+
+  void OnSpan(SpanResult span) override {
+    v1::EncodeStreamResponse response;
+    *response.mutable_span_vector() = ToProto(span);
+    Send(std::move(response));
+  }
+
   void OnProgress(const EncodeProgress& progress) override {
     recorder_.OnProgress(progress);
     const absl::Time now = absl::Now();
@@ -77,10 +91,11 @@ class EncodeStreamReactor::Sink : public EncodeSink {
  private:
   void Send(v1::EncodeStreamResponse response) {
     const size_t size = response.ByteSizeLong();
-    if (size > service_.limits.max_message_bytes) {
-      return stream_->Abort(
-          ResponseTooLarge("ask for fewer outputs or for longer chunks", size,
-                           service_.limits.max_message_bytes));
+    const uint64_t limit =
+        std::min(kMaxMessageBytes, service_.limits.max_message_bytes);
+    if (size > limit) {
+      return stream_->Abort(ResponseTooLarge(
+          "ask for fewer outputs or for longer chunks", size, limit));
     }
     stream_->Send(std::move(response));
   }

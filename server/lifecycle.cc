@@ -10,13 +10,17 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/attention/retrieval_options.h"
 #include "core/base/cpu_budget.h"
 #include "core/base/error.h"
 #include "core/base/memory_budget.h"
@@ -85,6 +89,40 @@ absl::Status WritePortFile(const std::string& path, int port) {
                                 "; its directory must exist and be writable"));
 }
 
+// Without the digits that a float32 does not have.
+double Number(std::optional<float> value) {
+  double number = 0;
+  return absl::SimpleAtod(absl::StrCat(value.value_or(0)), &number) ? number
+                                                                    : 0;
+}
+
+void LogDefaults(const EncodeOptions& options) {
+  Log(LogLevel::kInfo, "defaults of requests",
+      {{"mechanism", options.mechanism},
+       {"visibility",
+        VisibilityName(options.visibility.value_or(Visibility::kCausal))},
+       {"gate", Number(options.gate)},
+       {"retrieval_layers", options.retrieval_layers.empty()
+                                ? "all"
+                                : absl::StrJoin(options.retrieval_layers, ",")},
+       {"features",
+        FeatureMapName(options.features.value_or(FeatureMap::kElu))},
+       {"merge", MergeName(options.merge.value_or(Merge::kGate))},
+       {"top_k", options.top_k.value_or(0)},
+       {"anchors", options.anchors.value_or(0)},
+       {"anchor_share", Number(options.anchor_share)},
+       {"neighbors", options.neighbors.value_or(0)},
+       {"state_codec", options.state_codec},
+       {"state_rank", options.state_rank.value_or(0)},
+       {"chunker", options.chunker},
+       {"chunk_tokens", options.chunk_tokens.value_or(0)},
+       {"min_chunk_tokens", options.min_chunk_tokens.value_or(0)},
+       {"overlap_tokens", options.overlap_tokens.value_or(0)},
+       {"pooling", options.pooling},
+       {"anchor_weight", Number(options.anchor_weight)},
+       {"document_weight", Number(options.document_weight)}});
+}
+
 void LogModel(const ServedModel& model, const EncoderOptions& options) {
   const ModelInfo& info = model.info;
   Log(LogLevel::kInfo, "model loaded",
@@ -97,10 +135,17 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
        {"precision_requested", info.requested_precision},
        {"precision_stored", info.stored_precision},
        {"precision_effective", info.effective_precision},
+       {"adapter", info.adapter_fingerprint},
        {"onednn", info.onednn_version},
        {"isa", info.isa},
        {"tokenizer", model.tokenizer != nullptr},
        {"fingerprint", info.fingerprint}});
+  if (info.effective_precision != info.requested_precision) {
+    Log(LogLevel::kWarning,
+        "this CPU does not compute in the precision that was asked for",
+        {{"requested", info.requested_precision},
+         {"effective", info.effective_precision}});
+  }
   if (!info.ignored_tensors.empty()) {
     Log(LogLevel::kInfo, "the model's file holds tensors that are not used",
         {{"count", info.ignored_tensors.size()},
@@ -113,9 +158,8 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
        {"max_concurrent_documents", options.max_concurrent_documents},
        {"max_document_bytes", options.max_document_bytes},
        {"max_working_bytes", options.max_working_bytes},
-       {"max_batch_chunks", options.max_batch_chunks},
-       {"mechanism", model.default_options.mechanism},
-       {"chunk_tokens", model.default_options.chunk_tokens.value_or(0)}});
+       {"max_batch_chunks", options.max_batch_chunks}});
+  LogDefaults(model.default_options);
 }
 
 void LogListening(const ServerConfig& config, const Server& server) {

@@ -4,6 +4,7 @@
 #include "core/base/status_macros.h"
 #include "core/chunking/registry.h"
 #include "core/pooling/registry.h"
+#include "core/state/state_codec.h"
 
 namespace longhand {
 
@@ -19,6 +20,7 @@ absl::StatusOr<ServedModel> DescribeModel(const Encoder& encoder) {
   LH_ASSIGN_OR_RETURN(served.default_options,
                       encoder.ResolveOptions(EncodeOptions()));
   served.mechanisms = AttentionRegistry().Names();
+  served.state_codecs = StateCodecRegistry().Names();
   served.chunkers = ChunkerRegistry().Names();
   served.poolings = PoolerRegistry().Names();
   return served;

@@ -26,6 +26,7 @@ struct ServedModel {
   EncodeOptions default_options;
   // Registered names.
   std::vector<std::string> mechanisms;
+  std::vector<std::string> state_codecs;
   std::vector<std::string> chunkers;
   std::vector<std::string> poolings;
 };

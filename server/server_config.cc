@@ -9,13 +9,11 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "server/flag_group.h"
 #include "server/listen_address.h"
 
 namespace longhand {
@@ -44,29 +42,6 @@ Examples:
   longhand-server --print-config > longhand.toml
   longhand-server --config longhand.toml --workers 4)";
 
-std::string FormatSize(uint64_t bytes) {
-  if (bytes == 0) return "0";
-  for (auto [shift, unit] : {std::pair(30, "GiB"), {20, "MiB"}, {10, "KiB"}}) {
-    if (bytes % (uint64_t{1} << shift) == 0) {
-      return absl::StrCat(bytes >> shift, unit);
-    }
-  }
-  return absl::StrCat(bytes);
-}
-
-// Unlike CLI::Range, refuses NaN.
-CLI::Validator Between(double min, double max) {
-  return CLI::Validator(
-      [min, max](std::string& text) -> std::string {
-        double value = 0;
-        if (absl::SimpleAtod(text, &value) && value >= min && value <= max) {
-          return "";
-        }
-        return absl::StrCat(text, " is not a number from ", min, " to ", max);
-      },
-      "");
-}
-
 // Values in the units of the command line.
 struct Seconds {
   double request = 0;
@@ -82,64 +57,8 @@ struct Flags {
   bool print_config = false;
 };
 
-// Adds flags to one group. Every flag --some-name also has the environment
-// variable LONGHAND_SOME_NAME.
-class Group {
- public:
-  Group(CLI::App* app, std::string name) : app_(app), name_(std::move(name)) {}
-
-  template <typename T>
-  CLI::Option* Add(const std::string& flag, T* value, const std::string& help) {
-    return Finish(flag, app_->add_option(flag, *value, help));
-  }
-
-  template <typename T>
-  CLI::Option* AddWithDefault(const std::string& flag, T* value,
-                              const std::string& help) {
-    return Add(flag, value, help)->capture_default_str();
-  }
-
-  CLI::Option* AddSize(const std::string& flag, uint64_t* value, uint64_t min,
-                       uint64_t max, const std::string& help) {
-    return Add(flag, value, help)
-        ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true).description(""))
-        ->check(Between(min, max))
-        ->default_str(FormatSize(*value))
-        ->type_name("SIZE");
-  }
-
-  CLI::Option* AddSeconds(const std::string& flag, double* value, double min,
-                          const std::string& help) {
-    return AddWithDefault(flag, value, help)
-        ->check(Between(min, 30.0 * 24 * 3600))
-        ->type_name("SECONDS");
-  }
-
-  CLI::Option* AddInt(const std::string& flag, int* value, int min, int max,
-                      const std::string& help) {
-    return AddWithDefault(flag, value, help)
-        ->check(Between(min, max))
-        ->type_name("INT");
-  }
-
-  CLI::Option* AddBool(const std::string& flag, bool* value,
-                       const std::string& help) {
-    return Finish(flag, app_->add_flag(flag, *value, help));
-  }
-
- private:
-  CLI::Option* Finish(const std::string& flag, CLI::Option* option) {
-    std::string env = absl::AsciiStrToUpper(flag.substr(2));
-    return option->take_last()->group(name_)->envname(
-        absl::StrCat("LONGHAND_", absl::StrReplaceAll(env, {{"-", "_"}})));
-  }
-
-  CLI::App* app_;
-  std::string name_;
-};
-
 void AddModelFlags(CLI::App* app, ModelOptions* model) {
-  Group group(app, "Model");
+  FlagGroup group(app, "Model");
   group
       .AddWithDefault("--model", &model->directory,
                       "Directory with config.json, model.safetensors and "
@@ -151,14 +70,22 @@ void AddModelFlags(CLI::App* app, ModelOptions* model) {
       ->type_name("NAME");
   group
       .AddWithDefault("--precision", &model->precision,
-                      "Precision of the computation")
+                      "Precision of the linear layers: fp32, bf16 or int8; "
+                      "where the CPU has no instructions for it the "
+                      "effective precision differs (GetModel and the log say "
+                      "so)")
       ->type_name("NAME");
+  group
+      .Add("--adapter", &model->adapter_file,
+           "Trained changes of the retrieval for this model, a .safetensors "
+           "file")
+      ->type_name("FILE");
   group.AddBool("--without-tokenizer", &model->without_tokenizer,
                 "Serve token ids only; do not read tokenizer.json");
 }
 
 void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
-  Group group(app, "Compute and its limits");
+  FlagGroup group(app, "Compute and its limits");
   group.AddInt("--workers", &encoder->workers, 0, 1024,
                "Threads that compute; 0: as many as the CPU affinity and the "
                "cgroup's quota allow");
@@ -178,42 +105,8 @@ void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
                "react faster to a cancellation");
 }
 
-void AddDefaultFlags(CLI::App* app, EncodeOptions* defaults) {
-  Group group(app,
-              "What a request leaves open (GetModel shows what is in effect)");
-  group
-      .Add("--default-mechanism", &defaults->mechanism,
-           "Attention mechanism, such as bsbr")
-      ->type_name("NAME");
-  static const std::map<std::string, Visibility> kVisibilities = {
-      {"causal", Visibility::kCausal},
-      {"bidirectional", Visibility::kBidirectional}};
-  group
-      .Add("--default-visibility", &defaults->visibility,
-           "Chunks that a chunk retrieves from: causal (earlier ones) or "
-           "bidirectional (all others)")
-      ->transform(CLI::CheckedTransformer(kVisibilities).description(""))
-      ->type_name("NAME");
-  group
-      .Add("--default-gate", &defaults->gate,
-           "Share of the retrieved part in each attention output, 0 to 1")
-      ->check(Between(0, 1))
-      ->type_name("FLOAT");
-  group
-      .Add("--default-chunk-tokens", &defaults->chunk_tokens,
-           "Tokens per chunk, special tokens included")
-      ->check(Between(1, 1 << 20))
-      ->type_name("INT");
-  group.Add("--default-chunker", &defaults->chunker, "Chunker, such as fixed")
-      ->type_name("NAME");
-  group
-      .Add("--default-pooling", &defaults->pooling,
-           "Pooling: mean, cls or max [the model's own]")
-      ->type_name("NAME");
-}
-
 void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
-  Group group(app, "Network");
+  FlagGroup group(app, "Network");
   group
       .AddWithDefault("--listen", &config->listen,
                       "Address for gRPC; port 0 picks a free one; "
@@ -251,7 +144,7 @@ void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
 }
 
 void AddTimeFlags(CLI::App* app, Seconds* seconds) {
-  Group group(app, "Time limits");
+  FlagGroup group(app, "Time limits");
   group.AddSeconds("--max-request-seconds", &seconds->request, 0.001,
                    "Unary calls; shorter client deadlines are kept");
   group.AddSeconds("--max-stream-seconds", &seconds->stream, 0.001,
@@ -268,7 +161,7 @@ void AddTimeFlags(CLI::App* app, Seconds* seconds) {
 }
 
 void AddObservabilityFlags(CLI::App* app, ServerConfig* config) {
-  Group group(app, "Observability");
+  FlagGroup group(app, "Observability");
   group
       .AddWithDefault("--metrics-listen", &config->metrics_listen,
                       "Address for Prometheus metrics at /metrics; empty: off")

@@ -46,6 +46,20 @@ class ResponseCollector : public EncodeSink {
     }
   }
 
+  void OnHeadWeights(HeadWeightsResult weights) override {
+    v1::HeadRetrievalWeights proto = ToProto(weights);
+    if (Reserve(proto.ByteSizeLong())) {
+      *response_.add_head_retrieval_weights() = std::move(proto);
+    }
+  }
+
+  void OnSpan(SpanResult span) override {
+    v1::SpanVector proto = ToProto(span);
+    if (Reserve(proto.ByteSizeLong())) {
+      *response_.add_span_vectors() = std::move(proto);
+    }
+  }
+
   void OnProgress(const EncodeProgress& progress) override {
     recorder_.OnProgress(progress);
   }

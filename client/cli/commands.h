@@ -23,6 +23,8 @@ struct CommandContext {
 };
 
 absl::Status RunEncode(const EncodeFlags& flags, const CommandContext& context);
+absl::Status RunExplain(const ExplainFlags& flags,
+                        const CommandContext& context);
 absl::Status RunInfo(const InfoFlags& flags, const CommandContext& context);
 absl::Status RunTokenize(const TokenizeFlags& flags,
                          const CommandContext& context);

@@ -25,20 +25,42 @@ struct ConnectionFlags {
   bool verbose = false;
 };
 
+// How a document is encoded; what is left out is up to the server. See the
+// message EncodeOptions.
+struct OptionFlags {
+  std::string model, mechanism, visibility, features, merge, state_codec;
+  std::string chunker, pooling;
+  std::optional<float> gate, anchor_share, anchor_weight, document_weight;
+  std::vector<float> head_gates;
+  std::vector<uint32_t> retrieval_layers;
+  std::optional<uint32_t> top_k, anchors, neighbors, state_rank;
+  std::optional<uint32_t> chunk_tokens, min_chunk_tokens, overlap_tokens;
+};
+
 struct EncodeFlags {
   std::string file;
   std::string token_ids;  // a file, instead of `file`
-  std::string model, mechanism, visibility, chunker, pooling;
-  std::optional<float> gate;
-  std::optional<uint32_t> chunk_tokens;
-  std::vector<std::string> outputs;  // document, chunks, tokens, weights
+  OptionFlags options;
+  std::string spans;                 // a file, see ParseSpans
+  std::vector<std::string> span;     // see ParseSpan
+  std::vector<std::string> outputs;  // document, chunks, tokens, weights, ...
   std::string format = "table";      // table, json, jsonl, npy
-  std::string what;                  // document, chunks, tokens; of npy
-  std::string out;                   // empty: standard output
-  std::string spans;
+  std::string what;  // of npy: document, chunks, tokens, spans, weights, ...
+  std::string out;   // empty: standard output
+  std::string row_spans;
   std::string rows = "40";  // a number or "all"
   size_t piece_bytes = 64 << 10;
   std::optional<bool> progress;  // nullopt: if stderr is a terminal
+};
+
+struct ExplainFlags {
+  std::string file;
+  OptionFlags options;
+  std::string out;     // empty: standard output
+  std::string format;  // html, svg; empty: by the ending of `out`
+  std::string layer = "mean", head = "mean";  // a number or "mean"
+  bool mean_only = false;
+  std::optional<bool> progress;  // as in EncodeFlags
 };
 
 struct InfoFlags {
@@ -57,6 +79,7 @@ struct TokenizeFlags {
 struct Flags {
   ConnectionFlags connection;
   EncodeFlags encode;
+  ExplainFlags explain;
   InfoFlags info;
   TokenizeFlags tokenize;
 };
@@ -71,6 +94,9 @@ std::optional<absl::Duration> ParseDeadline(absl::string_view text);
 
 // A number of rows, -1 for "all"; nullopt otherwise.
 std::optional<int64_t> ParseRows(absl::string_view text);
+
+// A layer or a head from 0, -1 for "mean"; nullopt otherwise.
+std::optional<int> ParsePlane(absl::string_view text);
 
 }  // namespace longhand::client
 

@@ -1,8 +1,10 @@
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/commands.h"
 #include "client/cli/json_output.h"
 #include "client/cli/table.h"
@@ -12,29 +14,64 @@
 namespace longhand::client {
 namespace {
 
-// The terminal's width, and its colours for the titles.
-Terminal Stdout() { return DescribeTerminal(1); }
-
-std::string FormatOptions(const v1::EncodeOptions& options) {
+std::string FormatValue(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return Dump(value);
   std::vector<std::string> parts;
-  const Json json = ToJson(options);
-  for (const auto& [name, value] : json.items()) {
-    const std::string text =
-        value.is_string() ? value.get<std::string>() : Dump(value);
-    if (!text.empty() && name != "model") {
-      parts.push_back(absl::StrCat(name, " ", text));
-    }
-  }
+  for (const Json& part : value) parts.push_back(FormatValue(part));
   return absl::StrJoin(parts, ", ");
 }
 
+// Rows of a label and a text; lists go on in the next row.
+class Rows {
+ public:
+  Rows(Table* table, int width) : table_(table), width_(width) {}
+
+  void Add(const std::string& label, const std::string& value) {
+    table_->AddRow({label, ToDisplayLine(value)});
+  }
+
+  void AddList(const std::string& label, const std::string& joined) {
+    std::string left = label;
+    std::string line;
+    for (const absl::string_view item : absl::StrSplit(joined, ", ")) {
+      const int room = width_ - kLabelColumns;
+      if (!line.empty() && DisplayWidth(line) + DisplayWidth(item) + 3 > room) {
+        Add(std::exchange(left, ""), line + ",");
+        line.clear();
+      }
+      absl::StrAppend(&line, line.empty() ? "" : ", ", item);
+    }
+    Add(left, line);
+  }
+
+ private:
+  // Of the longest label, "  retrieval_layers", and the gap.
+  static constexpr int kLabelColumns = 20;
+
+  Table* const table_;
+  const int width_;
+};
+
+void AddOptions(const v1::EncodeOptions& options, Rows* rows) {
+  const Json json = ToJson(options);
+  for (const auto& [name, value] : json.items()) {
+    const std::string text = FormatValue(value);
+    if (!text.empty() && name != "model") {
+      rows->AddList(absl::StrCat("  ", name), text);
+    }
+  }
+}
+
 std::string FormatModel(const v1::Model& model) {
+  const Terminal terminal = DescribeTerminal(1);
   Table table({{"MODEL"}, {ToDisplayLine(model.name())}});
-  const auto row = [&table](const char* label, const std::string& value) {
-    table.AddRow({label, ToDisplayLine(value)});
+  Rows rows(&table, terminal.width);
+  const auto row = [&rows](const char* label, const std::string& value) {
+    rows.Add(label, value);
   };
-  const auto join = [](const auto& names) {
-    return absl::StrJoin(names, ", ");
+  const auto names = [&rows](const char* label, const auto& list) {
+    rows.AddList(label, absl::StrJoin(list, ", "));
   };
   row("family", model.family());
   row("fingerprint", model.fingerprint());
@@ -49,10 +86,17 @@ std::string FormatModel(const v1::Model& model) {
                                 ", stored ", model.precision().stored(),
                                 ", effective ", model.precision().effective()));
   row("vectors", model.normalized() ? "scaled to L2 norm 1" : "not scaled");
-  row("mechanisms", join(model.mechanisms()));
-  row("chunkers", join(model.chunkers()));
-  row("poolings", join(model.poolings()));
-  row("defaults", FormatOptions(model.default_options()));
+  row("adapter", model.adapter_fingerprint().empty()
+                     ? "none"
+                     : model.adapter_fingerprint());
+  names("mechanisms", model.mechanisms());
+  names("feature maps", model.feature_maps());
+  names("merges", model.merges());
+  names("state codecs", model.state_codecs());
+  names("chunkers", model.chunkers());
+  names("poolings", model.poolings());
+  row("defaults", "");
+  AddOptions(model.default_options(), &rows);
   const v1::Limits& limits = model.limits();
   row("message limit", FormatBytes(limits.max_message_bytes()));
   row("document limit",
@@ -63,7 +107,7 @@ std::string FormatModel(const v1::Model& model) {
   row("server", absl::StrCat("version ", runtime.server_version(), ", oneDNN ",
                              runtime.onednn_version(), ", ", runtime.isa(),
                              ", ", runtime.worker_count(), " workers"));
-  return table.Render(Stdout());
+  return table.Render(terminal);
 }
 
 }  // namespace

@@ -8,13 +8,15 @@ namespace {
 
 constexpr std::pair<v1::Visibility, const char*> kVisibilities[] = {
     {v1::VISIBILITY_CAUSAL, "causal"},
-    {v1::VISIBILITY_BIDIRECTIONAL, "bidirectional"}};
+    {v1::VISIBILITY_BIDIRECTIONAL, "bidirectional"},
+    {v1::VISIBILITY_TWO_PASS, "two_pass"}};
 
 constexpr std::pair<v1::Output, const char*> kOutputs[] = {
     {v1::OUTPUT_DOCUMENT_VECTOR, "document"},
     {v1::OUTPUT_CHUNK_VECTORS, "chunks"},
     {v1::OUTPUT_TOKEN_VECTORS, "tokens"},
-    {v1::OUTPUT_RETRIEVAL_WEIGHTS, "weights"}};
+    {v1::OUTPUT_RETRIEVAL_WEIGHTS, "weights"},
+    {v1::OUTPUT_HEAD_RETRIEVAL_WEIGHTS, "head_weights"}};
 
 template <typename Table, typename Value>
 std::string FindName(const Table& table, Value value) {
@@ -28,6 +30,86 @@ float Seconds(const google::protobuf::Duration& duration) {
   return static_cast<float>(absl::ToDoubleSeconds(ToDuration(duration)));
 }
 
+// One array per row.
+Json ToRows(const std::vector<float>& values, size_t rows) {
+  Json json = Json::array();
+  const size_t width = rows == 0 ? 0 : values.size() / rows;
+  for (size_t i = 0; i < rows; ++i) {
+    const auto row = values.begin() + static_cast<ptrdiff_t>(i * width);
+    json.push_back(
+        std::vector<float>(row, row + static_cast<ptrdiff_t>(width)));
+  }
+  return json;
+}
+
+Json ToJson(const ContextMix& mix) {
+  return {{"anchor_weight", mix.anchor_weight},
+          {"anchor_chunk", mix.anchor_chunk},
+          {"document_weight", mix.document_weight},
+          {"document_chunks", mix.document_chunks}};
+}
+
+// What chunks and spans have in common.
+template <typename Part>
+Json PartToJson(const Part& part, bool span_only) {
+  Json json = {{"index", part.index},
+               {"begin_byte", part.begin_byte},
+               {"end_byte", part.end_byte},
+               {"begin_token", part.begin_token},
+               {"end_token", part.end_token}};
+  if (!span_only) {
+    json["norm"] = part.norm;
+    if (!part.vector.empty()) json["vector"] = part.vector;
+  }
+  if (part.context_mix) json["context_mix"] = ToJson(*part.context_mix);
+  return json;
+}
+
+template <typename Field>
+void AddNames(const char* key, const Field& names, Json* json) {
+  (*json)[key] = std::vector<std::string>(names.begin(), names.end());
+}
+
+void AddRetrievalOptions(const v1::EncodeOptions& options, Json* json) {
+  const auto add = [json](const char* key, const std::string& name) {
+    if (!name.empty()) (*json)[key] = name;
+  };
+  if (options.has_gate()) (*json)["gate"] = options.gate();
+  if (options.head_gates_size() > 0) {
+    (*json)["head_gates"] = std::vector<float>(options.head_gates().begin(),
+                                               options.head_gates().end());
+  }
+  if (options.retrieval_layers_size() > 0) {
+    (*json)["retrieval_layers"] = std::vector<uint32_t>(
+        options.retrieval_layers().begin(), options.retrieval_layers().end());
+  }
+  add("features", options.features());
+  add("merge", options.merge());
+  if (options.has_top_k()) (*json)["top_k"] = options.top_k();
+  if (options.has_anchors()) (*json)["anchors"] = options.anchors();
+  if (options.has_anchor_share()) {
+    (*json)["anchor_share"] = options.anchor_share();
+  }
+  if (options.has_neighbors()) (*json)["neighbors"] = options.neighbors();
+  add("state_codec", options.state_codec());
+  if (options.has_state_rank()) (*json)["state_rank"] = options.state_rank();
+}
+
+void AddVectorOptions(const v1::EncodeOptions& options, Json* json) {
+  if (options.has_anchor_weight()) {
+    (*json)["anchor_weight"] = options.anchor_weight();
+  }
+  if (options.has_document_weight()) {
+    (*json)["document_weight"] = options.document_weight();
+  }
+  if (options.spans_size() == 0) return;
+  Json spans = Json::array();
+  for (const v1::ByteSpan& span : options.spans()) {
+    spans.push_back({span.begin(), span.end()});
+  }
+  (*json)["spans"] = std::move(spans);
+}
+
 }  // namespace
 
 std::string Dump(const Json& json) {
@@ -36,35 +118,31 @@ std::string Dump(const Json& json) {
 }
 
 Json ToJson(const Chunk& chunk, bool span_only) {
-  Json json = {{"index", chunk.index},
-               {"begin_byte", chunk.begin_byte},
-               {"end_byte", chunk.end_byte},
-               {"begin_token", chunk.begin_token},
-               {"end_token", chunk.end_token}};
-  if (span_only) return json;
-  json["norm"] = chunk.norm;
-  if (!chunk.vector.empty()) json["vector"] = chunk.vector;
-  if (!chunk.retrieval_weights.empty()) {
+  Json json = PartToJson(chunk, span_only);
+  if (!span_only && !chunk.retrieval_weights.empty()) {
     json["retrieval_weights"] = chunk.retrieval_weights;
   }
   return json;
 }
 
+Json ToJson(const SpanVector& span, bool span_only) {
+  return PartToJson(span, span_only);
+}
+
+Json ToJson(const HeadWeights& weights, size_t heads) {
+  const bool fits = heads > 0 && weights.weights.size() % heads == 0;
+  return {{"chunk_index", weights.chunk_index},
+          {"layer", weights.layer},
+          {"weights", ToRows(weights.weights, fits ? heads : 1)}};
+}
+
 Json ToJson(const TokenVectors& tokens) {
-  Json rows = Json::array();
-  const size_t count = tokens.ids.size();
-  const size_t width = count == 0 ? 0 : tokens.vectors.size() / count;
-  for (size_t i = 0; i < count; ++i) {
-    const auto row = tokens.vectors.begin() + static_cast<ptrdiff_t>(i * width);
-    rows.push_back(
-        std::vector<float>(row, row + static_cast<ptrdiff_t>(width)));
-  }
   return {{"chunk_index", tokens.chunk_index},
           {"begin_token", tokens.begin_token},
           {"ids", tokens.ids},
           {"begin_bytes", tokens.begin_bytes},
           {"end_bytes", tokens.end_bytes},
-          {"vectors", std::move(rows)}};
+          {"vectors", ToRows(tokens.vectors, tokens.ids.size())}};
 }
 
 Json ToJson(const v1::EncodeOptions& options) {
@@ -74,12 +152,19 @@ Json ToJson(const v1::EncodeOptions& options) {
   }
   Json json = {{"model", options.model()},
                {"mechanism", options.mechanism()},
-               {"visibility", ToName(options.visibility())},
-               {"chunker", options.chunker()},
-               {"pooling", options.pooling()},
-               {"outputs", std::move(outputs)}};
-  if (options.has_gate()) json["gate"] = options.gate();
+               {"visibility", ToName(options.visibility())}};
+  AddRetrievalOptions(options, &json);
+  json["chunker"] = options.chunker();
   if (options.has_chunk_tokens()) json["chunk_tokens"] = options.chunk_tokens();
+  if (options.has_min_chunk_tokens()) {
+    json["min_chunk_tokens"] = options.min_chunk_tokens();
+  }
+  if (options.has_overlap_tokens()) {
+    json["overlap_tokens"] = options.overlap_tokens();
+  }
+  json["pooling"] = options.pooling();
+  AddVectorOptions(options, &json);
+  json["outputs"] = std::move(outputs);
   return json;
 }
 
@@ -109,38 +194,40 @@ Json ToJson(const v1::EncodeSummary& summary, absl::Duration client_time) {
 }
 
 Json ToJson(const v1::Model& model) {
-  const auto names = [](const auto& field) {
-    return std::vector<std::string>(field.begin(), field.end());
-  };
-  return {{"name", model.name()},
-          {"fingerprint", model.fingerprint()},
-          {"family", model.family()},
-          {"hidden_size", model.hidden_size()},
-          {"layer_count", model.layer_count()},
-          {"head_count", model.head_count()},
-          {"vocab_size", model.vocab_size()},
-          {"max_chunk_tokens", model.max_chunk_tokens()},
-          {"special_tokens_per_chunk", model.special_tokens_per_chunk()},
-          {"precision",
-           {{"requested", model.precision().requested()},
-            {"stored", model.precision().stored()},
-            {"effective", model.precision().effective()}}},
-          {"default_options", ToJson(model.default_options())},
-          {"mechanisms", names(model.mechanisms())},
-          {"chunkers", names(model.chunkers())},
-          {"poolings", names(model.poolings())},
-          {"normalized", model.normalized()},
-          {"limits",
-           {{"max_message_bytes", model.limits().max_message_bytes()},
-            {"max_document_bytes", model.limits().max_document_bytes()},
-            {"max_working_bytes", model.limits().max_working_bytes()},
-            {"max_concurrent_documents",
-             model.limits().max_concurrent_documents()}}},
-          {"runtime",
-           {{"server_version", model.runtime().server_version()},
-            {"onednn_version", model.runtime().onednn_version()},
-            {"isa", model.runtime().isa()},
-            {"worker_count", model.runtime().worker_count()}}}};
+  Json json = {{"name", model.name()},
+               {"fingerprint", model.fingerprint()},
+               {"family", model.family()},
+               {"hidden_size", model.hidden_size()},
+               {"layer_count", model.layer_count()},
+               {"head_count", model.head_count()},
+               {"vocab_size", model.vocab_size()},
+               {"max_chunk_tokens", model.max_chunk_tokens()},
+               {"special_tokens_per_chunk", model.special_tokens_per_chunk()},
+               {"precision",
+                {{"requested", model.precision().requested()},
+                 {"stored", model.precision().stored()},
+                 {"effective", model.precision().effective()}}},
+               {"adapter_fingerprint", model.adapter_fingerprint()},
+               {"default_options", ToJson(model.default_options())},
+               {"normalized", model.normalized()},
+               {"limits",
+                {{"max_message_bytes", model.limits().max_message_bytes()},
+                 {"max_document_bytes", model.limits().max_document_bytes()},
+                 {"max_working_bytes", model.limits().max_working_bytes()},
+                 {"max_concurrent_documents",
+                  model.limits().max_concurrent_documents()}}},
+               {"runtime",
+                {{"server_version", model.runtime().server_version()},
+                 {"onednn_version", model.runtime().onednn_version()},
+                 {"isa", model.runtime().isa()},
+                 {"worker_count", model.runtime().worker_count()}}}};
+  AddNames("mechanisms", model.mechanisms(), &json);
+  AddNames("feature_maps", model.feature_maps(), &json);
+  AddNames("merges", model.merges(), &json);
+  AddNames("state_codecs", model.state_codecs(), &json);
+  AddNames("chunkers", model.chunkers(), &json);
+  AddNames("poolings", model.poolings(), &json);
+  return json;
 }
 
 Json ToJson(const v1::TokenizeResponse& tokens) {

@@ -4,6 +4,7 @@
 #ifndef LONGHAND_CLIENT_CLI_JSON_OUTPUT_H_
 #define LONGHAND_CLIENT_CLI_JSON_OUTPUT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,9 +23,15 @@ using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector,
 // One line; bytes that are not UTF-8 become U+FFFD.
 std::string Dump(const Json& json);
 
-// {"index","begin_byte","end_byte","begin_token","end_token"}, and unless
-// `span_only` "norm" and, where present, "vector" and "retrieval_weights".
+// {"index","begin_byte","end_byte","begin_token","end_token"}, where present
+// "context_mix", and unless `span_only` "norm" and, where present, "vector" and
+// "retrieval_weights".
 Json ToJson(const Chunk& chunk, bool span_only);
+Json ToJson(const SpanVector& span, bool span_only);
+
+// {"chunk_index","layer","weights"}; "weights" has one array per head, or one
+// of all values if they are no `heads` rows.
+Json ToJson(const HeadWeights& weights, size_t heads);
 
 // {"chunk_index","begin_token","ids","begin_bytes","end_bytes","vectors"};
 // "vectors" has one array per token.
@@ -43,8 +50,9 @@ Json ToJson(const v1::Model& model);
 // Array of {"id","begin_byte","end_byte"} and, where present, "token".
 Json ToJson(const v1::TokenizeResponse& tokens);
 
-// "causal", "bidirectional" or "" and back; "document", "chunks", "tokens",
-// "weights" and back. Unknown names give the UNSPECIFIED value.
+// "causal", "bidirectional", "two_pass" or "" and back; "document", "chunks",
+// "tokens", "weights", "head_weights" and back. Unknown names give the
+// UNSPECIFIED value.
 std::string ToName(v1::Visibility visibility);
 v1::Visibility ToVisibility(const std::string& name);
 std::string ToName(v1::Output output);

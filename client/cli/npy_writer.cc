@@ -64,10 +64,9 @@ absl::Status NpyWriter::Append(absl::Span<const float> values, size_t width) {
   return output_->Write(bytes);
 }
 
-absl::Status NpyWriter::Finish(bool flat) {
+absl::Status NpyWriter::Finish(const std::vector<uint64_t>& shape) {
   return output_->PatchFront(
-      NpyHeader(flat ? std::vector<uint64_t>{width_}
-                     : std::vector<uint64_t>{rows_, width_}));
+      NpyHeader(shape.empty() ? std::vector<uint64_t>{rows_, width_} : shape));
 }
 
 }  // namespace longhand::client

@@ -17,7 +17,7 @@
 namespace longhand::client {
 
 // 128 bytes: magic, version, and the dictionary for little-endian float32 in C
-// order. The shape has one or two dimensions.
+// order. The shape has one to four dimensions.
 std::string NpyHeader(const std::vector<uint64_t>& shape);
 
 class NpyWriter {
@@ -29,8 +29,9 @@ class NpyWriter {
   // if the values are not whole rows or the width is 0 or changes.
   absl::Status Append(absl::Span<const float> values, size_t width);
 
-  // Writes the header: [rows, width], or [width] if `flat` (one row).
-  absl::Status Finish(bool flat);
+  // Writes the header. `shape`, if given, has as many values as were appended;
+  // otherwise it is [rows, width].
+  absl::Status Finish(const std::vector<uint64_t>& shape = {});
 
  private:
   explicit NpyWriter(FileOutput* output) : output_(output) {}

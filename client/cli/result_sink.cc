@@ -1,13 +1,11 @@
 #include "client/cli/result_sink.h"
 
-#include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/json_output.h"
-#include "client/cli/npy_writer.h"
+#include "client/cli/npy_sink.h"
 #include "client/cli/table_sink.h"
 #include "client/status_macros.h"
 
@@ -43,6 +41,16 @@ class JsonSink : public ResultSink {
     return absl::OkStatus();
   }
 
+  absl::Status OnSpan(SpanVector span) override {
+    spans_.push_back(std::move(span));
+    return absl::OkStatus();
+  }
+
+  absl::Status OnHeadWeights(HeadWeights weights) override {
+    head_weights_.push_back(std::move(weights));
+    return absl::OkStatus();
+  }
+
   absl::Status Finish(const EncodeResult& result,
                       absl::Duration client_time) override {
     Json head = {{"format", "longhand.encode.v1"}};
@@ -57,6 +65,18 @@ class JsonSink : public ResultSink {
       LH_CLIENT_RETURN_IF_ERROR(WriteArray(
           "token_vectors", tokens_,
           [](const TokenVectors& tokens) { return ToJson(tokens); }));
+    }
+    if (!spans_.empty()) {
+      LH_CLIENT_RETURN_IF_ERROR(
+          WriteArray("span_vectors", spans_, [](const SpanVector& span) {
+            return ToJson(span, /*span_only=*/false);
+          }));
+    }
+    if (!head_weights_.empty()) {
+      LH_CLIENT_RETURN_IF_ERROR(WriteArray(
+          "head_weights", head_weights_, [this](const HeadWeights& weights) {
+            return ToJson(weights, context_.heads);
+          }));
     }
     return context_.output->Write("}\n");
   }
@@ -79,6 +99,8 @@ class JsonSink : public ResultSink {
   const SinkContext context_;
   std::vector<Chunk> chunks_;
   std::vector<TokenVectors> tokens_;
+  std::vector<SpanVector> spans_;
+  std::vector<HeadWeights> head_weights_;
 };
 
 class JsonLinesSink : public ResultSink {
@@ -91,6 +113,14 @@ class JsonLinesSink : public ResultSink {
 
   absl::Status OnTokens(TokenVectors tokens) override {
     return WriteLine("token_vectors", ToJson(tokens));
+  }
+
+  absl::Status OnSpan(SpanVector span) override {
+    return WriteLine("span_vector", ToJson(span, /*span_only=*/false));
+  }
+
+  absl::Status OnHeadWeights(HeadWeights weights) override {
+    return WriteLine("head_weights", ToJson(weights, context_.heads));
   }
 
   absl::Status Finish(const EncodeResult& result,
@@ -110,79 +140,12 @@ class JsonLinesSink : public ResultSink {
   const SinkContext context_;
 };
 
-class NpySink : public ResultSink {
- public:
-  static absl::StatusOr<std::unique_ptr<ResultSink>> Create(
-      const SinkContext& context) {
-    std::unique_ptr<NpySink> sink(new NpySink(context));
-    LH_CLIENT_ASSIGN_OR_RETURN(sink->writer_,
-                               NpyWriter::Create(context.output));
-    if (!context.flags->spans.empty()) {
-      LH_CLIENT_ASSIGN_OR_RETURN(sink->spans_,
-                                 FileOutput::Open(context.flags->spans));
-    }
-    return sink;
-  }
-
-  absl::Status OnChunk(Chunk chunk) override {
-    if (spans_ != nullptr) {
-      chunk_spans_.push_back(ToJson(chunk, /*span_only=*/true));
-    }
-    if (what_ != "chunks") return absl::OkStatus();
-    return writer_->Append(chunk.vector, chunk.vector.size());
-  }
-
-  absl::Status OnTokens(TokenVectors tokens) override {
-    if (what_ != "tokens" || tokens.ids.empty()) return absl::OkStatus();
-    if (spans_ != nullptr) AddTokenSpans(tokens);
-    return writer_->Append(tokens.vectors,
-                           tokens.vectors.size() / tokens.ids.size());
-  }
-
-  absl::Status Finish(const EncodeResult& result, absl::Duration) override {
-    const bool document = what_ == "document";
-    if (document) {
-      LH_CLIENT_RETURN_IF_ERROR(writer_->Append(result.document_vector,
-                                                result.document_vector.size()));
-    }
-    LH_CLIENT_RETURN_IF_ERROR(writer_->Finish(/*flat=*/document));
-    if (spans_ == nullptr) return absl::OkStatus();
-    Json spans = {{"format", "longhand.spans.v1"},
-                  {"rows", what_},
-                  {"chunks", std::move(chunk_spans_)}};
-    if (what_ == "tokens") spans["tokens"] = std::move(token_spans_);
-    LH_CLIENT_RETURN_IF_ERROR(spans_->Write(Dump(spans) + "\n"));
-    return spans_->Commit();
-  }
-
- private:
-  explicit NpySink(const SinkContext& context)
-      : what_(context.flags->what.empty() ? "chunks" : context.flags->what) {}
-
-  void AddTokenSpans(const TokenVectors& tokens) {
-    for (size_t i = 0; i < tokens.ids.size(); ++i) {
-      Json span = {{"id", tokens.ids[i]}, {"chunk_index", tokens.chunk_index}};
-      if (!tokens.begin_bytes.empty()) {
-        span["begin_byte"] = tokens.begin_bytes[i];
-        span["end_byte"] = tokens.end_bytes[i];
-      }
-      token_spans_.push_back(std::move(span));
-    }
-  }
-
-  const std::string what_;
-  std::unique_ptr<NpyWriter> writer_;
-  std::unique_ptr<FileOutput> spans_;  // null: not asked for
-  Json chunk_spans_ = Json::array();
-  Json token_spans_ = Json::array();
-};
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ResultSink>> MakeResultSink(
     const SinkContext& context) {
   const std::string& format = context.flags->format;
-  if (format == "npy") return NpySink::Create(context);
+  if (format == "npy") return MakeNpySink(context);
   std::unique_ptr<ResultSink> sink;
   if (format == "json") {
     sink = std::make_unique<JsonSink>(context);

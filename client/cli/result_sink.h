@@ -3,6 +3,7 @@
 #ifndef LONGHAND_CLIENT_CLI_RESULT_SINK_H_
 #define LONGHAND_CLIENT_CLI_RESULT_SINK_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,8 @@ struct SinkContext {
   const EncodeFlags* flags = nullptr;
   FileOutput* output = nullptr;
   const FileInput* input = nullptr;  // also where token ids came from
+  // Of the model, where weights of heads are asked for.
+  size_t layers = 0, heads = 0;
 };
 
 class ResultSink {
@@ -29,6 +32,8 @@ class ResultSink {
 
   virtual absl::Status OnChunk(Chunk chunk) = 0;
   virtual absl::Status OnTokens(TokenVectors tokens) = 0;
+  virtual absl::Status OnSpan(SpanVector span) = 0;
+  virtual absl::Status OnHeadWeights(HeadWeights weights) = 0;
   // The last call. `result` holds the document vector and the summary only.
   virtual absl::Status Finish(const EncodeResult& result,
                               absl::Duration client_time) = 0;

@@ -45,6 +45,7 @@ absl::Status RunCommand(const CLI::App& app, const Flags& flags,
       EncoderClient::Connect(ToClientOptions(flags.connection)));
   const CommandContext context = {client.get(), interrupt};
   if (app.got_subcommand("encode")) return RunEncode(flags.encode, context);
+  if (app.got_subcommand("explain")) return RunExplain(flags.explain, context);
   if (app.got_subcommand("info")) return RunInfo(flags.info, context);
   return RunTokenize(flags.tokenize, context);
 }
@@ -56,6 +57,8 @@ std::string Describe(const CLI::App& app, const Flags& flags) {
   if (name == "encode") {
     operand = flags.encode.token_ids.empty() ? flags.encode.file
                                              : flags.encode.token_ids;
+  } else if (name == "explain") {
+    operand = flags.explain.file;
   } else if (name == "tokenize") {
     operand = flags.tokenize.file;
   }

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/json_output.h"
+#include "client/cli/option_text.h"
 #include "client/cli/table.h"
 #include "client/cli/text_display.h"
 #include "client/status_macros.h"
@@ -35,16 +39,19 @@ std::string DescribeVector(const std::vector<float>& vector) {
   return text;
 }
 
-std::string DescribeOptions(const v1::EncodeOptions& options) {
-  std::string text = absl::StrCat("mechanism ", options.mechanism(),
-                                  ", visibility ", ToName(options.visibility()),
-                                  ", chunker ", options.chunker());
-  if (options.has_chunk_tokens()) {
-    absl::StrAppend(&text, " of ", options.chunk_tokens(), " tokens");
+// What was added to a vector, if anything.
+std::string DescribeMix(const std::optional<ContextMix>& mix) {
+  if (!mix) return "";
+  std::vector<std::string> parts;
+  if (mix->anchor_weight != 0) {
+    parts.push_back(
+        absl::StrCat(mix->anchor_weight, " of chunk ", mix->anchor_chunk));
   }
-  absl::StrAppend(&text, ", pooling ", options.pooling());
-  if (options.has_gate()) absl::StrAppend(&text, ", gate ", options.gate());
-  return ToDisplayLine(text);
+  if (mix->document_weight != 0) {
+    parts.push_back(absl::StrCat(mix->document_weight, " of ",
+                                 mix->document_chunks, " chunks' mean"));
+  }
+  return absl::StrJoin(parts, ", ");
 }
 
 std::string DescribeRate(uint64_t tokens, absl::Duration time) {
@@ -53,8 +60,15 @@ std::string DescribeRate(uint64_t tokens, absl::Duration time) {
       " tokens/s");
 }
 
+// What a table has no room for.
+struct Unshown {
+  uint64_t token_vectors = 0;
+  uint64_t weights = 0;  // of retrieval
+  std::string mix;       // of all chunks, if it is the same
+};
+
 // The lines below the chunks: the document and how it was made.
-std::string DescribeResult(const EncodeResult& result, uint64_t token_vectors,
+std::string DescribeResult(const EncodeResult& result, const Unshown& unshown,
                            absl::Duration client_time) {
   const v1::EncodeSummary& summary = result.summary;
   const v1::EncodeTimings& timings = summary.timings();
@@ -66,9 +80,15 @@ std::string DescribeResult(const EncodeResult& result, uint64_t token_vectors,
     absl::StrAppendFormat(&text, "%-11s %s\n", label, value);
   };
   line("document", DescribeVector(result.document_vector));
-  if (token_vectors > 0) {
-    line("token rows", absl::StrCat(FormatCount(token_vectors),
-                                    " (shown by --output json, jsonl or npy)"));
+  constexpr char kElsewhere[] = " (shown by --output json, jsonl or npy)";
+  if (!unshown.mix.empty()) line("added", unshown.mix);
+  if (unshown.token_vectors > 0) {
+    line("token rows",
+         absl::StrCat(FormatCount(unshown.token_vectors), kElsewhere));
+  }
+  if (unshown.weights > 0) {
+    line("weights", absl::StrCat(FormatCount(unshown.weights), kElsewhere,
+                                 "; longhand explain draws them"));
   }
   line("content",
        absl::StrCat(FormatCount(summary.received_bytes()), " bytes, ",
@@ -100,75 +120,130 @@ class TableSink : public ResultSink {
         is_text_(context.flags->token_ids.empty()) {}
 
   absl::Status OnChunk(Chunk chunk) override {
-    // The table shows spans and norms only.
-    chunk.vector = {};
-    chunk.retrieval_weights = {};
-    chunks_.push_back(std::move(chunk));
+    unshown_.weights += chunk.retrieval_weights.size();
+    chunks_.push_back(ToRow(chunk));
     return absl::OkStatus();
   }
 
   absl::Status OnTokens(TokenVectors tokens) override {
-    token_vectors_ += tokens.ids.size();
+    unshown_.token_vectors += tokens.ids.size();
+    return absl::OkStatus();
+  }
+
+  absl::Status OnSpan(SpanVector span) override {
+    spans_.push_back(ToRow(span));
+    return absl::OkStatus();
+  }
+
+  absl::Status OnHeadWeights(HeadWeights weights) override {
+    unshown_.weights += weights.weights.size();
     return absl::OkStatus();
   }
 
   absl::Status Finish(const EncodeResult& result,
                       absl::Duration client_time) override {
-    Table table({{"CHUNK", true},
-                 {is_text_ ? "BYTES" : "TOKEN SPAN", true},
-                 {"TOKENS", true},
-                 {"NORM", true},
-                 {is_text_ ? "TEXT" : ""}});
-    const ShownRows shown = ChooseRows(
-        chunks_.size(), ParseRows(context_.flags->rows).value_or(-1));
-    LH_CLIENT_RETURN_IF_ERROR(AddRows(0, shown.head, &table));
-    const size_t hidden = chunks_.size() - shown.head - shown.tail;
-    if (hidden > 0) {
-      table.AddNote(absl::StrCat("... ", FormatCount(hidden),
-                                 " more rows (use --rows all)"));
+    LH_CLIENT_ASSIGN_OR_RETURN(std::string text, Render("CHUNK", chunks_));
+    if (!spans_.empty()) {
+      std::sort(spans_.begin(), spans_.end(),
+                [](const Row& a, const Row& b) { return a.index < b.index; });
+      LH_CLIENT_ASSIGN_OR_RETURN(const std::string spans,
+                                 Render("SPAN", spans_));
+      absl::StrAppend(&text, "\n", spans);
     }
-    LH_CLIENT_RETURN_IF_ERROR(
-        AddRows(chunks_.size() - shown.tail, chunks_.size(), &table));
-    return context_.output->Write(
-        absl::StrCat(table.Render(terminal_), "\n",
-                     DescribeResult(result, token_vectors_, client_time)));
+    if (!chunks_.empty() && HaveSameMix(chunks_)) {
+      unshown_.mix = chunks_.front().mix;
+    }
+    return context_.output->Write(absl::StrCat(
+        text, "\n", DescribeResult(result, unshown_, client_time)));
   }
 
  private:
-  absl::Status AddRows(size_t begin, size_t end, Table* table) const {
-    for (size_t i = begin; i < end; ++i) {
-      const Chunk& chunk = chunks_[i];
-      std::string preview;
-      if (is_text_) {
-        LH_CLIENT_ASSIGN_OR_RETURN(preview, Preview(chunk));
+  // A chunk or a span, without its vector.
+  struct Row {
+    uint32_t index = 0;
+    uint64_t begin_byte = 0, end_byte = 0;
+    uint64_t begin_token = 0, end_token = 0;
+    float norm = 0;
+    std::string mix;
+  };
+
+  template <typename Part>
+  static Row ToRow(const Part& part) {
+    return {part.index,
+            part.begin_byte,
+            part.end_byte,
+            part.begin_token,
+            part.end_token,
+            part.norm,
+            DescribeMix(part.context_mix)};
+  }
+
+  static bool HaveSameMix(const std::vector<Row>& rows) {
+    return std::all_of(rows.begin(), rows.end(), [&rows](const Row& row) {
+      return row.mix == rows.front().mix;
+    });
+  }
+
+  absl::StatusOr<std::string> Render(const char* title,
+                                     const std::vector<Row>& rows) const {
+    const bool has_mix = !HaveSameMix(rows);
+    std::vector<TableColumn> columns = {
+        {title, true},
+        {is_text_ ? "BYTES" : "TOKEN SPAN", true},
+        {"TOKENS", true},
+        {"NORM", true}};
+    if (has_mix) columns.push_back({"ADDED"});
+    columns.push_back({is_text_ ? "TEXT" : ""});
+    Table table(columns);
+    const ShownRows shown =
+        ChooseRows(rows.size(), ParseRows(context_.flags->rows).value_or(-1));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (i == shown.head && shown.head + shown.tail < rows.size()) {
+        i = rows.size() - shown.tail;
+        table.AddNote(absl::StrCat(
+            "... ", FormatCount(rows.size() - shown.head - shown.tail),
+            " more rows (use --rows all)"));
+        if (shown.tail == 0) break;
       }
-      table->AddRow({absl::StrCat(chunk.index),
-                     is_text_ ? Span(chunk.begin_byte, chunk.end_byte)
-                              : Span(chunk.begin_token, chunk.end_token),
-                     absl::StrCat(chunk.end_token - chunk.begin_token),
-                     absl::StrFormat("%.4f", chunk.norm), std::move(preview)});
+      LH_CLIENT_RETURN_IF_ERROR(AddRow(rows[i], has_mix, &table));
     }
+    return table.Render(terminal_);
+  }
+
+  absl::Status AddRow(const Row& row, bool has_mix, Table* table) const {
+    std::vector<std::string> cells = {
+        absl::StrCat(row.index),
+        is_text_ ? Span(row.begin_byte, row.end_byte)
+                 : Span(row.begin_token, row.end_token),
+        absl::StrCat(row.end_token - row.begin_token),
+        absl::StrFormat("%.4f", row.norm)};
+    if (has_mix) cells.push_back(row.mix);
+    if (is_text_) {
+      LH_CLIENT_ASSIGN_OR_RETURN(std::string preview, Preview(row));
+      cells.push_back(std::move(preview));
+    }
+    table->AddRow(std::move(cells));
     return absl::OkStatus();
   }
 
-  // The first words of the chunk's text, as a display line.
-  absl::StatusOr<std::string> Preview(const Chunk& chunk) const {
-    const uint64_t length = chunk.end_byte > chunk.begin_byte
-                                ? chunk.end_byte - chunk.begin_byte
-                                : 0;
+  // The first words of the row's text, as a display line.
+  absl::StatusOr<std::string> Preview(const Row& row) const {
+    const uint64_t length =
+        row.end_byte > row.begin_byte ? row.end_byte - row.begin_byte : 0;
     // Four bytes a character, and room for white space that folds.
     const uint64_t wanted = static_cast<uint64_t>(terminal_.width) * 8;
     LH_CLIENT_ASSIGN_OR_RETURN(
         const std::string bytes,
-        context_.input->ReadAt(chunk.begin_byte, std::min(length, wanted)));
+        context_.input->ReadAt(row.begin_byte, std::min(length, wanted)));
     return ToDisplayLine(length > wanted ? TrimCutCharacter(bytes) : bytes);
   }
 
   const SinkContext context_;
   const Terminal terminal_;
   const bool is_text_;
-  std::vector<Chunk> chunks_;
-  uint64_t token_vectors_ = 0;
+  std::vector<Row> chunks_;
+  std::vector<Row> spans_;
+  Unshown unshown_;
 };
 
 }  // namespace

@@ -121,6 +121,21 @@ std::string ToDisplayLine(absl::string_view text) {
   return line;
 }
 
+std::string ToDisplayText(absl::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const Character character = Decode(text);
+    const bool line_end = character.code == '\r' && text.substr(0, 2) == "\r\n";
+    if (character.valid && (character.code == '\n' || character.code == '\t')) {
+      shown += text[0];
+    } else if (!line_end) {
+      AppendPrintable(text, character, &shown);
+    }
+    text.remove_prefix(character.bytes);
+  }
+  return shown;
+}
+
 int DisplayWidth(absl::string_view text) {
   int width = 0;
   while (!text.empty()) {

@@ -15,6 +15,10 @@ namespace longhand::client {
 // that hide or reorder text \u{N}, bytes that are not UTF-8 \xNN.
 std::string ToDisplayLine(absl::string_view text);
 
+// The same with white space as it is, for a place that shows several lines;
+// lines end with \n.
+std::string ToDisplayText(absl::string_view text);
+
 // Columns that valid UTF-8 without control characters takes: 2 for East Asian
 // wide characters and emoji, 0 for combining marks.
 int DisplayWidth(absl::string_view text);

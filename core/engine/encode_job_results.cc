@@ -206,9 +206,10 @@ EncodeProgress EncodeJob::progress() const {
   progress.received_bytes = kind_ == Kind::kText ? text_->received_bytes() : 0;
   progress.received_tokens = uint64_t(received_tokens_);
   double done = double(encoded_tokens_);
-  if (pass_ != nullptr && !pass_->done()) {
-    done +=
-        pass_->progress() * double(batch_.back().end - batch_.front().begin);
+  if (pass_ != nullptr) {
+    // What is computed counts until its chunks are handed over, and then too.
+    const int64_t begin = batch_[size_t(emitted_)].begin;
+    done += pass_->progress() * double(batch_.back().end - begin);
   }
   if (attention_->needs_two_passes()) {
     if (!first_pass_.empty()) done += double(first_pass_.back().end);

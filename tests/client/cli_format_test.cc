@@ -6,15 +6,19 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "client/cli/encode_options.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/file_input.h"
 #include "client/cli/file_output.h"
 #include "client/cli/flags.h"
 #include "client/cli/json_output.h"
 #include "client/cli/npy_writer.h"
+#include "client/cli/option_text.h"
 #include "client/cli/progress_line.h"
 #include "client/cli/table.h"
 #include "client/cli/text_display.h"
@@ -27,7 +31,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -44,6 +50,12 @@ TEST(ToDisplayLineTest, EscapesWhatControlsOrHides) {
   EXPECT_EQ(ToDisplayLine("\xFFzz\xE4\xB8"), "\\xffzz\\xe4\\xb8");
   EXPECT_EQ(ToDisplayLine("\xC0\xAF\xED\xA0\x80"), "\\xc0\\xaf\\xed\\xa0\\x80");
   EXPECT_EQ(ToDisplayLine("naïve 中文 🙂"), "naïve 中文 🙂");
+}
+
+TEST(ToDisplayTextTest, KeepsLinesAndNothingElseThatMovesText) {
+  EXPECT_EQ(ToDisplayText("a\r\n\tb  c\n"), "a\n\tb  c\n");
+  EXPECT_EQ(ToDisplayText("a\rb\x1b"), "a\\x0db\\x1b");
+  EXPECT_EQ(ToDisplayText("\u202Ex\xFF"), "\\u{202e}x\\xff");
 }
 
 TEST(FitWidthTest, CutsBetweenCharactersAndCountsColumns) {
@@ -133,7 +145,7 @@ TEST(NpyWriterTest, BytesReadBackAsWritten) {
     ASSERT_TRUE((*writer)->Append({4, 5, 6, 7, 8, 9}, 3).ok());
     EXPECT_TRUE(absl::IsDataLoss((*writer)->Append({1, 2}, 2)));
     EXPECT_TRUE(absl::IsDataLoss((*writer)->Append({}, 0)));
-    ASSERT_TRUE((*writer)->Finish(/*flat=*/false).ok());
+    ASSERT_TRUE((*writer)->Finish().ok());
     ASSERT_TRUE((*output)->Commit().ok());
   }
   const std::string bytes = ReadFile(path);
@@ -200,13 +212,104 @@ TEST(JsonTest, NeverHoldsNanOrInfinityOrBrokenUtf8) {
 }
 
 TEST(JsonTest, NamesGoBothWays) {
-  for (const char* name : {"document", "chunks", "tokens", "weights"}) {
+  for (const char* name :
+       {"document", "chunks", "tokens", "weights", "head_weights"}) {
     EXPECT_EQ(ToName(ToOutput(name)), name);
   }
-  for (const char* name : {"causal", "bidirectional"}) {
+  for (const char* name : {"causal", "bidirectional", "two_pass"}) {
     EXPECT_EQ(ToName(ToVisibility(name)), name);
   }
   EXPECT_EQ(ToName(static_cast<v1::Output>(99)), "");
+}
+
+TEST(JsonTest, PartsKeepWhatBelongsToThem) {
+  SpanVector span;
+  span.index = 2;
+  span.end_byte = 9;
+  span.vector = {0.5F};
+  span.context_mix = ContextMix{0.25F, 1, 0.5F, 7};
+  EXPECT_EQ(Dump(ToJson(span, /*span_only=*/false)),
+            "{\"index\":2,\"begin_byte\":0,\"end_byte\":9,\"begin_token\":0,"
+            "\"end_token\":0,\"norm\":0.0,\"vector\":[0.5],\"context_mix\":{"
+            "\"anchor_weight\":0.25,\"anchor_chunk\":1,\"document_weight\":0.5,"
+            "\"document_chunks\":7}}");
+  const HeadWeights weights = {1, 3, {0.5F, 0, 1, 0}};
+  EXPECT_EQ(
+      Dump(ToJson(weights, 2)),
+      "{\"chunk_index\":1,\"layer\":3,\"weights\":[[0.5,0.0],[1.0,0.0]]}");
+  // Heads that do not fit: all of them in one row.
+  EXPECT_EQ(ToJson(weights, 3)["weights"].size(), 1);
+}
+
+TEST(JsonTest, OptionsNameAllThatIsSet) {
+  v1::EncodeOptions options;
+  options.set_visibility(v1::VISIBILITY_TWO_PASS);
+  options.add_head_gates(0.25F);
+  options.add_retrieval_layers(3);
+  options.set_features("softmax");
+  options.set_merge("lse");
+  options.set_top_k(0);
+  options.set_anchors(2);
+  options.set_anchor_share(0.5F);
+  options.set_neighbors(1);
+  options.set_state_codec("int8");
+  options.set_state_rank(4);
+  options.set_min_chunk_tokens(9);
+  options.set_overlap_tokens(7);
+  options.add_spans()->set_end(5);
+  options.set_anchor_weight(0.5F);
+  options.set_document_weight(2);
+  EXPECT_EQ(
+      Dump(ToJson(options)),
+      "{\"model\":\"\",\"mechanism\":\"\",\"visibility\":\"two_pass\","
+      "\"head_gates\":[0.25],\"retrieval_layers\":[3],\"features\":\"softmax\","
+      "\"merge\":\"lse\",\"top_k\":0,\"anchors\":2,\"anchor_share\":0.5,"
+      "\"neighbors\":1,\"state_codec\":\"int8\",\"state_rank\":4,"
+      "\"chunker\":\"\",\"min_chunk_tokens\":9,\"overlap_tokens\":7,"
+      "\"pooling\":\"\",\"anchor_weight\":0.5,\"document_weight\":2.0,"
+      "\"spans\":[[0,5]],\"outputs\":[]}");
+}
+
+TEST(OptionTextTest, LeavesOutWhatIsOff) {
+  v1::EncodeOptions options;
+  options.set_mechanism("bsbr");
+  options.set_visibility(v1::VISIBILITY_CAUSAL);
+  options.set_chunker("fixed");
+  options.set_pooling("mean");
+  options.set_top_k(0);
+  options.set_anchors(1);
+  options.set_anchor_weight(0);
+  EXPECT_EQ(DescribeOptions(options),
+            "mechanism bsbr, visibility causal, chunker fixed, pooling mean");
+  options.set_top_k(4);
+  options.set_anchor_weight(0.5F);
+  EXPECT_THAT(DescribeOptions(options),
+              HasSubstr("top-k 4, anchors 1, anchor weight 0.5"));
+}
+
+std::vector<std::pair<uint64_t, uint64_t>> Spans(absl::string_view text) {
+  std::vector<std::pair<uint64_t, uint64_t>> spans;
+  const auto parsed = ParseSpans(text);
+  for (const v1::ByteSpan& span : *parsed) {
+    spans.emplace_back(span.begin(), span.end());
+  }
+  return spans;
+}
+
+TEST(ParseSpansTest, LinesOrJson) {
+  EXPECT_THAT(Spans("0 5\n\n 7\t9 \r\n3 18446744073709551615"),
+              ElementsAre(Pair(0, 5), Pair(7, 9),
+                          Pair(3, std::numeric_limits<uint64_t>::max())));
+  EXPECT_THAT(Spans(" [[0, 5], [7,9]] "), ElementsAre(Pair(0, 5), Pair(7, 9)));
+  EXPECT_THAT(Spans(""), IsEmpty());
+  for (const char* bad : {"1", "1 2 3", "a b", "-1 2", "[[1]]", "[1, 2]",
+                          "[[1, -2]]", "[[1, 2.5]]", "[[0, 1]"}) {
+    EXPECT_EQ(ExitCodeFor(ParseSpans(bad).status()), kExitFile) << bad;
+  }
+  EXPECT_EQ(ParseSpan("3:17")->end(), 17);
+  for (const char* bad : {"", "3", "3:", ":3", "3:4:5", "3-4", "-1:4"}) {
+    EXPECT_EQ(ParseSpan(bad), std::nullopt) << bad;
+  }
 }
 
 TEST(ParseTokenIdsTest, JsonOrWords) {
@@ -229,6 +332,9 @@ TEST(FlagsTest, TimesAndRows) {
   EXPECT_EQ(ParseRows("all"), -1);
   EXPECT_EQ(ParseRows("12"), 12);
   EXPECT_EQ(ParseRows("-1"), std::nullopt);
+  EXPECT_EQ(ParsePlane("mean"), -1);
+  EXPECT_EQ(ParsePlane("5"), 5);
+  EXPECT_EQ(ParsePlane("-1"), std::nullopt);
 }
 
 TEST(ExitCodeTest, FollowsTheTable) {

@@ -1,17 +1,12 @@
 // Runs the real longhand command against FakeServer.
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <future>
-#include <iterator>
 #include <map>
 #include <sstream>
 #include <string>
@@ -22,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/client/cli_case.h"
 #include "tests/client/fake_server.h"
 
 namespace longhand::client {
@@ -33,16 +29,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct RunResult {
-  int code = -1;  // exit status; -1: killed by a signal
-  std::string out, err;
-};
-
 // The command must not inherit the writing end: it would never see the end.
 void WriteFifo(const std::string& path, absl::string_view text) {
   const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
@@ -52,85 +38,6 @@ void WriteFifo(const std::string& path, absl::string_view text) {
     text.remove_prefix(static_cast<size_t>(count));
   }
   close(fd);
-}
-
-class CliTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "/longhand-cli-XXXXXX";
-    folder_ = mkdtemp(pattern.data());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const {
-    return folder_ + "/" + name;
-  }
-  std::string Write(const std::string& name, const std::string& text) const {
-    std::ofstream(Path(name), std::ios::binary) << text;
-    return Path(name);
-  }
-
-  // Starts the command with `in` as standard input.
-  pid_t Spawn(std::vector<std::string> args, int in, int out) {
-    args.insert(args.begin(), LONGHAND_BINARY);
-    std::vector<char*> argv;
-    for (std::string& arg : args) argv.push_back(arg.data());
-    argv.push_back(nullptr);
-    std::string server = "LONGHAND_SERVER=" + server_target_;
-    std::string temporary = "TMPDIR=" + folder_;
-    char* environment[] = {server.data(), temporary.data(), nullptr};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, 1);
-    posix_spawn_file_actions_addopen(&actions, 2, Path("stderr").c_str(),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    pid_t pid = -1;
-    EXPECT_EQ(posix_spawn(&pid, LONGHAND_BINARY, &actions, nullptr, argv.data(),
-                          environment),
-              0);
-    posix_spawn_file_actions_destroy(&actions);
-    return pid;
-  }
-
-  RunResult Wait(pid_t pid) {
-    int status = 0;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    RunResult result;
-    if (WIFEXITED(status)) result.code = WEXITSTATUS(status);
-    result.out = ReadFile(Path("stdout"));
-    result.err = ReadFile(Path("stderr"));
-    return result;
-  }
-
-  RunResult Run(const std::vector<std::string>& args,
-                const std::string& input = "/dev/null") {
-    const int in = open(input.c_str(), O_RDONLY | O_CLOEXEC);
-    const int out = open(Path("stdout").c_str(),
-                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    const pid_t pid = Spawn(args, in, out);
-    close(in);
-    close(out);
-    return Wait(pid);
-  }
-
-  void StartServer() {
-    server_.Start();
-    server_target_ = server_.target();
-  }
-
-  std::string folder_;
-  FakeServer server_;
-  std::string server_target_ = "127.0.0.1:1";
-};
-
-std::string MakeText(size_t bytes) {
-  std::string text;
-  for (size_t i = 0; text.size() < bytes; ++i) {
-    text += "word" + std::to_string(i) + " ";
-  }
-  text.resize(bytes);
-  return text;
 }
 
 TEST_F(CliTest, TableShowsChunksAndTheirText) {
@@ -215,7 +122,7 @@ TEST_F(CliTest, NpyFilesHoldTheRows) {
   StartServer();
   const std::string in = Write("a.txt", MakeText(1500));
   RunResult run = Run({"encode", in, "--output", "npy", "-o", Path("c.npy"),
-                       "--spans", Path("c.json")});
+                       "--row-spans", Path("c.json")});
   ASSERT_EQ(run.code, kExitOk) << run.err;
   std::string bytes = ReadFile(Path("c.npy"));
   EXPECT_THAT(bytes, HasSubstr("'shape': (2, 4), }"));
@@ -417,8 +324,8 @@ TEST_F(CliTest, HelpMentionsEveryOption) {
   const RunResult main = Run({"--help"});
   EXPECT_EQ(main.code, kExitOk);
   for (const char* word :
-       {"encode", "info", "tokenize", "--version", "Exit status", "130",
-        "LONGHAND_SERVER", "NO_COLOR", "Examples"}) {
+       {"encode", "explain", "info", "tokenize", "--version", "Exit status",
+        "130", "LONGHAND_SERVER", "NO_COLOR", "Examples"}) {
     EXPECT_THAT(main.out, HasSubstr(word));
   }
   const std::vector<std::string> connection = {
@@ -426,10 +333,44 @@ TEST_F(CliTest, HelpMentionsEveryOption) {
       "--help",   "--server-name", "--deadline", "--retries", "--verbose"};
   const std::map<std::string, std::vector<std::string>> options = {
       {"encode",
-       {"--model", "--mechanism", "--visibility", "--gate", "--chunk-tokens",
-        "--chunker", "--pooling", "--outputs", "--token-ids", "--piece-bytes",
-        "--output", "--out", "--what", "--spans", "--rows", "--progress",
-        "--no-progress", "FILE", "longhand.encode.v1"}},
+       {"--model",
+        "--mechanism",
+        "--visibility",
+        "--gate",
+        "--chunk-tokens",
+        "--chunker",
+        "--pooling",
+        "--outputs",
+        "--token-ids",
+        "--piece-bytes",
+        "--output",
+        "--out",
+        "--what",
+        "--row-spans",
+        "--rows",
+        "--progress",
+        "--no-progress",
+        "FILE",
+        "longhand.encode.v1",
+        "--spans",
+        "--span",
+        "--head-gates",
+        "--retrieval-layers",
+        "--features",
+        "--merge",
+        "--top-k",
+        "--anchors",
+        "--anchor-share",
+        "--neighbors",
+        "--state-codec",
+        "--state-rank",
+        "--min-chunk-tokens",
+        "--overlap-tokens",
+        "--anchor-weight",
+        "--document-weight"}},
+      {"explain",
+       {"--layer", "--head", "--mean-only", "--format", "--out", "--mechanism",
+        "--chunk-tokens", "--top-k", "--progress", "FILE", "400 chunks"}},
       {"info", {"--model", "--output"}},
       {"tokenize", {"--model", "--output", "--text", "--rows", "FILE"}}};
   for (const auto& [command, names] : options) {

@@ -139,6 +139,39 @@ TEST_F(EncoderClientTest, TokenIdsArriveAndTokenRowsAreMerged) {
   EXPECT_EQ(result->token_vectors[2].vectors.size(), 5 * FakeServer::kHidden);
 }
 
+TEST_F(EncoderClientTest, SpansAndWeightsAreCollectedOrHandedOut) {
+  const auto client = Connect();
+  const std::string text = MakeText(1500);
+  StringSource source(text);
+  StreamRequest request;
+  request.text = &source;
+  request.options.add_outputs(v1::OUTPUT_HEAD_RETRIEVAL_WEIGHTS);
+  request.options.set_anchor_weight(0.5F);
+  request.options.add_spans()->set_end(7);
+  auto result = client->EncodeStream(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->span_vectors.size(), 1);
+  EXPECT_EQ(result->span_vectors[0].end_byte, 7);
+  EXPECT_EQ(result->span_vectors[0].vector,
+            MakeVector(FakeServer::kHidden, 100));
+  EXPECT_EQ(result->chunks[1].context_mix->anchor_weight, 0.5F);
+  ASSERT_EQ(result->head_weights.size(), 2 * FakeServer::kLayers);
+  EXPECT_EQ(result->head_weights[5].weights.size(), 2 * FakeServer::kHeads);
+
+  int spans = 0, weights = 0;
+  StreamCallbacks callbacks;
+  callbacks.on_span = [&](SpanVector) { return ++spans, absl::OkStatus(); };
+  callbacks.on_head_weights = [&](HeadWeights) {
+    return ++weights, absl::OkStatus();
+  };
+  source.Rewind();
+  result = client->EncodeStream(request, callbacks);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(spans, 1);
+  EXPECT_EQ(weights, 6);
+  EXPECT_TRUE(result->span_vectors.empty() && result->head_weights.empty());
+}
+
 TEST_F(EncoderClientTest, ErrorWhileSendingStopsTheSender) {
   server_.on_stream = [](grpc::ServerContext*, FakeServer::Stream* stream,
                          int) {

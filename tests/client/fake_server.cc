@@ -55,10 +55,16 @@ FakeServer::FakeServer() {
   model.set_name("fake-model");
   model.set_fingerprint("0123abcd");
   model.set_hidden_size(kHidden);
+  model.set_layer_count(kLayers);
+  model.set_head_count(kHeads);
   model.add_mechanisms("bsbr");
   model.add_mechanisms("independent");
   model.mutable_limits()->set_max_message_bytes(1 << 20);
+  model.add_feature_maps("elu");
+  model.add_merges("gate");
+  model.add_state_codecs("f32");
   model.mutable_default_options()->set_mechanism("bsbr");
+  model.mutable_default_options()->set_gate(0.25F);
   on_stream = [this](grpc::ServerContext*, Stream* stream, int) {
     return EncodeByRule(stream);
   };
@@ -101,38 +107,119 @@ grpc::Status FakeServer::EncodeByRule(Stream* stream) {
     progress.mutable_progress()->set_received_bytes(text.size());
     stream->Write(progress);
   }
+  return Answer(stream);
+}
+
+grpc::Status FakeServer::Answer(Stream* stream) const {
+  const uint64_t length = ids.empty() ? text.size() : ids.size();
+  const uint64_t step = ids.empty() ? kChunkBytes : kChunkIds;
+  const auto count = static_cast<uint32_t>((length + step - 1) / step);
+  for (uint32_t i = 0; i < count; ++i) WriteChunk(stream, i, count);
+  WriteSpans(stream);
+  WriteResult(stream, count);
+  return grpc::Status::OK;
+}
+
+std::vector<float> FakeServer::MakeWeights(const v1::EncodeOptions& options,
+                                           uint32_t row, uint32_t count,
+                                           uint32_t first) {
+  const bool causal = options.visibility() != v1::VISIBILITY_BIDIRECTIONAL &&
+                      options.visibility() != v1::VISIBILITY_TWO_PASS;
+  std::vector<float> weights(causal ? row + 1 : count);
+  float sum = 0;
+  for (uint32_t i = 0; i < weights.size(); ++i) {
+    if (i != row) weights[i] = static_cast<float>(1 + (i + first) % 5);
+    sum += weights[i];
+  }
+  for (float& weight : weights) weight = sum == 0 ? 0 : weight / sum;
+  return weights;
+}
+
+void FakeServer::WriteChunk(Stream* stream, uint32_t index,
+                            uint32_t count) const {
   const bool is_text = ids.empty();
   const uint64_t length = is_text ? text.size() : ids.size();
   const uint64_t step = is_text ? kChunkBytes : kChunkIds;
-  uint32_t count = 0;
-  for (uint64_t begin = 0; begin < length; begin += step, ++count) {
-    v1::EncodeStreamResponse response;
-    v1::Chunk* chunk = response.mutable_chunk();
-    chunk->set_index(count);
-    const uint64_t end = std::min(begin + step, length);
-    chunk->set_begin_token(begin);
-    chunk->set_end_token(end);
-    if (is_text) chunk->set_begin_byte(begin);
-    if (is_text) chunk->set_end_byte(end);
-    chunk->set_norm(0.5F + static_cast<float>(count));
-    chunk->set_vector(ToBytes(MakeVector(kHidden, static_cast<float>(count))));
-    stream->Write(response);
-    if (!Wants(options, v1::OUTPUT_TOKEN_VECTORS)) continue;
-    for (uint64_t token = begin; token < end; ++token) {
-      v1::EncodeStreamResponse rows;
-      rows.mutable_token_vectors()->set_chunk_index(count);
-      rows.mutable_token_vectors()->set_begin_token(token);
-      rows.mutable_token_vectors()->add_ids(static_cast<uint32_t>(token));
-      rows.mutable_token_vectors()->set_vectors(
-          ToBytes(MakeVector(kHidden, static_cast<float>(token))));
-      stream->Write(rows);
-    }
+  v1::EncodeStreamResponse response;
+  v1::Chunk* chunk = response.mutable_chunk();
+  chunk->set_index(index);
+  chunk->set_begin_token(index * step);
+  chunk->set_end_token(std::min((index + 1) * step, length));
+  if (is_text) chunk->set_begin_byte(chunk->begin_token());
+  if (is_text) chunk->set_end_byte(chunk->end_token());
+  chunk->set_norm(0.5F + static_cast<float>(index));
+  chunk->set_vector(ToBytes(MakeVector(kHidden, static_cast<float>(index))));
+  if (Wants(options, v1::OUTPUT_RETRIEVAL_WEIGHTS)) {
+    chunk->set_retrieval_weights(
+        ToBytes(MakeWeights(options, index, count, 0)));
   }
+  if (options.anchor_weight() > 0) {
+    chunk->mutable_context_mix()->set_anchor_weight(options.anchor_weight());
+  }
+  stream->Write(response);
+  if (Wants(options, v1::OUTPUT_TOKEN_VECTORS)) WriteTokens(stream, *chunk);
+  if (Wants(options, v1::OUTPUT_HEAD_RETRIEVAL_WEIGHTS)) {
+    WriteHeadWeights(stream, index, count);
+  }
+}
+
+void FakeServer::WriteTokens(Stream* stream, const v1::Chunk& chunk) const {
+  for (uint64_t i = chunk.begin_token(); i < chunk.end_token(); ++i) {
+    v1::EncodeStreamResponse rows;
+    rows.mutable_token_vectors()->set_chunk_index(chunk.index());
+    rows.mutable_token_vectors()->set_begin_token(i);
+    rows.mutable_token_vectors()->add_ids(static_cast<uint32_t>(i));
+    rows.mutable_token_vectors()->set_vectors(
+        ToBytes(MakeVector(kHidden, static_cast<float>(i))));
+    stream->Write(rows);
+  }
+}
+
+void FakeServer::WriteHeadWeights(Stream* stream, uint32_t index,
+                                  uint32_t count) const {
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    std::string bytes;
+    for (uint32_t head = 0; head < kHeads; ++head) {
+      bytes += ToBytes(
+          MakeWeights(options, index, count, 1 + layer * kHeads + head));
+    }
+    v1::EncodeStreamResponse response;
+    v1::HeadRetrievalWeights* weights =
+        response.mutable_head_retrieval_weights();
+    weights->set_chunk_index(index);
+    weights->set_layer(layer);
+    weights->set_weights(bytes);
+    stream->Write(response);
+  }
+}
+
+void FakeServer::WriteSpans(Stream* stream) const {
+  // In order of their ends, as the service does.
+  std::vector<int> order;
+  for (int i = 0; i < options.spans_size(); ++i) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(), [this](int a, int b) {
+    return options.spans(a).end() < options.spans(b).end();
+  });
+  for (const int i : order) {
+    v1::EncodeStreamResponse response;
+    v1::SpanVector* span = response.mutable_span_vector();
+    span->set_index(static_cast<uint32_t>(i));
+    span->set_begin_byte(options.spans(i).begin());
+    span->set_end_byte(options.spans(i).end());
+    span->set_begin_token(options.spans(i).begin());
+    span->set_end_token(options.spans(i).end());
+    span->set_norm(2);
+    span->set_vector(ToBytes(MakeVector(kHidden, static_cast<float>(100 + i))));
+    stream->Write(response);
+  }
+}
+
+void FakeServer::WriteResult(Stream* stream, uint32_t count) const {
   v1::EncodeStreamResponse last;
   last.mutable_result()->set_document_vector(ToBytes(MakeVector(kHidden, -1)));
   v1::EncodeSummary* summary = last.mutable_result()->mutable_summary();
   summary->set_received_bytes(text.size());
-  summary->set_received_tokens(is_text ? text.size() : ids.size());
+  summary->set_received_tokens(ids.empty() ? text.size() : ids.size());
   summary->set_encoded_tokens(summary->received_tokens() + 2 * count);
   summary->set_chunk_count(count);
   summary->set_hidden_size(kHidden);
@@ -140,7 +227,6 @@ grpc::Status FakeServer::EncodeByRule(Stream* stream) {
   *summary->mutable_options() = options;
   summary->mutable_timings()->mutable_compute()->set_nanos(500000000);
   stream->Write(last);
-  return grpc::Status::OK;
 }
 
 grpc::Status FakeServer::EncodeStream(grpc::ServerContext* context,

@@ -44,12 +44,24 @@ class FakeServer : public v1::EncoderService::Service,
   std::string target() const;
 
   // Reads the stream to its end, then answers with one chunk for every
-  // kChunkBytes of text (or kChunkIds ids) and the result. The default.
+  // kChunkBytes of text (or kChunkIds ids), with what belongs to it if it was
+  // asked for, the spans and the result. The default.
   grpc::Status EncodeByRule(Stream* stream);
+
+  // The second half of that: answers for `options`, `text` and `ids`.
+  grpc::Status Answer(Stream* stream) const;
 
   static constexpr uint64_t kChunkBytes = 1000;
   static constexpr uint64_t kChunkIds = 10;
   static constexpr size_t kHidden = 4;
+  static constexpr uint32_t kLayers = 3;
+  static constexpr uint32_t kHeads = 2;
+
+  // Retrieval weights of chunk `row` of `count`: each other chunk that it sees
+  // has a share of 1 to 5 parts, which depends on `first`.
+  static std::vector<float> MakeWeights(const v1::EncodeOptions& options,
+                                        uint32_t row, uint32_t count,
+                                        uint32_t first);
 
   // Scripts. `attempt` counts the calls of that method from 1.
   std::function<grpc::Status(grpc::ServerContext*, Stream*, int attempt)>
@@ -69,6 +81,12 @@ class FakeServer : public v1::EncoderService::Service,
   std::atomic<int> streams{0}, encodes{0}, batches{0}, tokenizes{0};
 
  private:
+  void WriteChunk(Stream* stream, uint32_t index, uint32_t count) const;
+  void WriteTokens(Stream* stream, const v1::Chunk& chunk) const;
+  void WriteHeadWeights(Stream* stream, uint32_t index, uint32_t count) const;
+  void WriteSpans(Stream* stream) const;
+  void WriteResult(Stream* stream, uint32_t count) const;
+
   grpc::Status EncodeStream(grpc::ServerContext* context,
                             Stream* stream) override;
   grpc::Status Encode(grpc::ServerContext* context,

@@ -229,12 +229,15 @@ class EndingTest(wire_case.WireCase):
     """Documents that end early give back what they hold."""
 
     def open_stream(self):
-        """Begins to stream the document over its own connection."""
+        """Begins to stream the document over its own connection.
+
+        Without a document_weight, so that chunks come before it has ended.
+        """
         own = wire.Connection(server.address)
         self.addCleanup(own.close)
         call = own.encoder.EncodeStream(
             wire.stream_requests(documents.random_pieces(
-                document, random.Random(4), 100_000)),
+                document, random.Random(4), 100_000), document_weight=0),
             timeout=wire.CALL_SECONDS)
         for response in call:
             if response.WhichOneof("payload") == "chunk":

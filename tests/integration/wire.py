@@ -62,6 +62,9 @@ class Encoded:
     weights: array.array  # of all chunks, one after the other
     tokens: list  # (id, begin_byte, end_byte)
     token_vectors: array.array  # [tokens, hidden]
+    chunks: list  # the messages
+    head_weights: list  # the messages, in the order in which they came
+    span_vectors: list
     summary: object = None
 
 
@@ -74,7 +77,8 @@ def floats(data):
 
 
 def empty():
-    return Encoded([], floats(b""), floats(b""), floats(b""), [], floats(b""))
+    return Encoded([], floats(b""), floats(b""), floats(b""), [], floats(b""),
+                   [], [], [])
 
 
 def add_chunk(encoded, chunk):
@@ -83,6 +87,7 @@ def add_chunk(encoded, chunk):
                              f"{len(encoded.spans)}")
     encoded.spans.append((chunk.begin_byte, chunk.end_byte, chunk.begin_token,
                           chunk.end_token))
+    encoded.chunks.append(chunk)
     encoded.vectors.extend(floats(chunk.vector))
     encoded.weights.extend(floats(chunk.retrieval_weights))
 
@@ -102,6 +107,8 @@ def from_response(response):
         add_chunk(encoded, chunk)
     for tokens in response.token_vectors:
         add_tokens(encoded, tokens)
+    encoded.head_weights.extend(response.head_retrieval_weights)
+    encoded.span_vectors.extend(response.span_vectors)
     encoded.document_vector = floats(response.document_vector)
     encoded.summary = response.summary
     return encoded
@@ -145,6 +152,10 @@ def encode_stream(connection, pieces, **options):
             add_chunk(encoded, response.chunk)
         elif kind == "token_vectors":
             add_tokens(encoded, response.token_vectors)
+        elif kind == "head_retrieval_weights":
+            encoded.head_weights.append(response.head_retrieval_weights)
+        elif kind == "span_vector":
+            encoded.span_vectors.append(response.span_vector)
         elif kind == "result":
             encoded.document_vector = floats(response.result.document_vector)
             encoded.summary = response.result.summary

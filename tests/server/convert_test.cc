@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -56,19 +57,134 @@ TEST_F(ConvertTest, OptionsSurviveTheRoundTrip) {
   proto.set_pooling("cls");
   proto.add_outputs(v1::OUTPUT_TOKEN_VECTORS);
   proto.add_outputs(v1::OUTPUT_RETRIEVAL_WEIGHTS);
+  proto.add_outputs(v1::OUTPUT_HEAD_RETRIEVAL_WEIGHTS);
+  proto.add_head_gates(0.5F);
+  proto.add_head_gates(0);
+  proto.add_retrieval_layers(0);
+  proto.add_retrieval_layers(1);
+  proto.set_features("softmax");
+  proto.set_merge("balanced_lse");
+  proto.set_top_k(8);
+  proto.set_anchors(2);
+  proto.set_anchor_share(0.25F);
+  proto.set_neighbors(3);
+  proto.set_state_codec("int8");
+  proto.set_state_rank(5);
+  proto.set_min_chunk_tokens(6);
+  proto.set_overlap_tokens(7);
+  proto.add_spans()->set_begin(4);
+  proto.mutable_spans(0)->set_end(0xffffffffffffffffU);
+  proto.set_anchor_weight(0.125F);
+  proto.set_document_weight(2);
   const auto options = FromProto(proto, model_);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(ToProto(*options, model_).SerializeAsString(),
             proto.SerializeAsString());
 }
 
+// No field of the message is forgotten on either way.
+TEST_F(ConvertTest, EveryFieldIsInTheRoundTripAbove) {
+  EXPECT_EQ(v1::EncodeOptions::descriptor()->field_count(), 23);
+}
+
+TEST_F(ConvertTest, ZeroIsAValue) {
+  v1::EncodeOptions proto;
+  proto.set_top_k(0);
+  proto.set_anchors(0);
+  proto.set_anchor_share(0);
+  proto.set_neighbors(0);
+  proto.set_overlap_tokens(0);
+  proto.set_anchor_weight(0);
+  const auto options = FromProto(proto, model_);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->top_k, 0);
+  EXPECT_EQ(options->anchors, 0);
+  EXPECT_EQ(options->anchor_share, 0.0F);
+  EXPECT_EQ(options->neighbors, 0);
+  EXPECT_EQ(options->overlap_tokens, 0);
+  EXPECT_EQ(options->anchor_weight, 0.0F);
+  EXPECT_FALSE(options->state_rank.has_value());
+  EXPECT_FALSE(options->features.has_value());
+  EXPECT_FALSE(options->merge.has_value());
+}
+
+TEST_F(ConvertTest, UnknownNamesComeWithTheKnownOnes) {
+  v1::EncodeOptions proto;
+  proto.set_features("magic\xff");
+  absl::Status status = FromProto(proto, model_).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, "FEATURES_UNKNOWN");
+  EXPECT_EQ(GetErrorDetail(status)->metadata.at("known"), "elu, softmax");
+  // What the client sent is not repeated.
+  EXPECT_EQ(std::string(status.message()).find("magic"), std::string::npos);
+  proto.Clear();
+  proto.set_merge("magic");
+  status = FromProto(proto, model_).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, "MERGE_UNKNOWN");
+  EXPECT_EQ(GetErrorDetail(status)->metadata.at("known"),
+            "gate, lse, balanced_lse");
+}
+
+TEST_F(ConvertTest, NumbersMustFitAnInt) {
+  const std::vector<
+      std::pair<void (v1::EncodeOptions::*)(uint32_t), const char*>>
+      fields = {{&v1::EncodeOptions::set_top_k, "TOP_K_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::set_anchors, "ANCHORS_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::set_neighbors, "NEIGHBORS_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::set_state_rank, "STATE_RANK_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::set_min_chunk_tokens,
+                 "MIN_CHUNK_TOKENS_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::set_overlap_tokens,
+                 "OVERLAP_TOKENS_OUT_OF_RANGE"},
+                {&v1::EncodeOptions::add_retrieval_layers,
+                 "RETRIEVAL_LAYERS_OUT_OF_RANGE"}};
+  for (const auto& [set, reason] : fields) {
+    v1::EncodeOptions proto;
+    (proto.*set)(0x7fffffffU);
+    EXPECT_EQ(ReasonFor(proto), "OK") << reason;
+    proto.Clear();
+    (proto.*set)(0x80000000U);
+    EXPECT_EQ(ReasonFor(proto), reason);
+  }
+}
+
+TEST_F(ConvertTest, ResultsOfRetrievalAreComplete) {
+  ChunkResult chunk;
+  EXPECT_FALSE(ToProto(chunk).has_context_mix());
+  chunk.mix = {0.5F, 3, 0.25F, 9};
+  const v1::ContextMix mix = ToProto(chunk).context_mix();
+  EXPECT_EQ(mix.anchor_weight(), 0.5F);
+  EXPECT_EQ(mix.anchor_chunk(), 3U);
+  EXPECT_EQ(mix.document_weight(), 0.25F);
+  EXPECT_EQ(mix.document_chunks(), 9U);
+  const v1::SpanVector span = ToProto(SpanResult{.index = 4,
+                                                 .span = {1, 2},
+                                                 .begin_token = 5,
+                                                 .end_token = 6,
+                                                 .norm = 7,
+                                                 .vector = {8, 9},
+                                                 .mix = chunk.mix});
+  EXPECT_EQ(span.index(), 4U);
+  EXPECT_EQ(span.begin_byte(), 1U);
+  EXPECT_EQ(span.end_byte(), 2U);
+  EXPECT_EQ(span.begin_token(), 5U);
+  EXPECT_EQ(span.end_token(), 6U);
+  EXPECT_EQ(span.norm(), 7);
+  EXPECT_THAT(Floats(span.vector()), ElementsAre(8, 9));
+  EXPECT_EQ(span.context_mix().document_chunks(), 9U);
+  const v1::HeadRetrievalWeights weights =
+      ToProto(HeadWeightsResult{3, 2, {0, 1}});
+  EXPECT_EQ(weights.chunk_index(), 3U);
+  EXPECT_EQ(weights.layer(), 2U);
+  EXPECT_THAT(Floats(weights.weights()), ElementsAre(0, 1));
+}
+
 TEST_F(ConvertTest, UnknownEnumValuesAreRefused) {
-  for (int value : {-1, 3, 1000, std::numeric_limits<int>::max()}) {
+  for (int value : {-1, 4, 1000, std::numeric_limits<int>::max()}) {
     v1::EncodeOptions proto;
     proto.set_visibility(static_cast<v1::Visibility>(value));
     EXPECT_EQ(ReasonFor(proto), "VISIBILITY_UNKNOWN") << value;
   }
-  for (int value : {-1, 0, 5, std::numeric_limits<int>::min()}) {
+  for (int value : {-1, 0, 6, std::numeric_limits<int>::min()}) {
     v1::EncodeOptions proto;
     proto.add_outputs(v1::OUTPUT_CHUNK_VECTORS);
     proto.add_outputs(static_cast<v1::Output>(value));
@@ -204,6 +320,7 @@ TEST_F(ConvertTest, SummaryIsComplete) {
   summary.chunk_count = 5;
   summary.state_bytes = 6;
   summary.options = model_.default_options;
+  summary.options.spans = {{0, 1}};
   summary.timings.total = absl::Milliseconds(2500);
   const v1::EncodeSummary proto = ToProto(summary, model_);
   EXPECT_EQ(proto.received_bytes(), 1U);
@@ -215,6 +332,7 @@ TEST_F(ConvertTest, SummaryIsComplete) {
   EXPECT_EQ(proto.hidden_size(), 4U);
   EXPECT_EQ(proto.model_fingerprint(), "00ff");
   EXPECT_EQ(proto.options().visibility(), v1::VISIBILITY_CAUSAL);
+  EXPECT_EQ(proto.options().spans_size(), 0);
   EXPECT_EQ(proto.timings().total().seconds(), 2);
   EXPECT_EQ(proto.timings().total().nanos(), 500000000);
 }

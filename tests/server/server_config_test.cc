@@ -16,6 +16,7 @@
 namespace longhand {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 absl::StatusOr<CommandLine> Parse(std::vector<const char*> arguments) {
@@ -112,6 +113,36 @@ TEST(ServerConfigTest, FlagsAreRead) {
   EXPECT_EQ(config.metrics_listen, "");
 }
 
+TEST(ServerConfigTest, DefaultsOfRequestsAreRead) {
+  const auto command =
+      Parse({"--default-visibility=two_pass", "--default-features=softmax",
+             "--default-merge=balanced_lse", "--default-top-k=5",
+             "--default-anchors=2", "--default-anchor-share=0.5",
+             "--default-neighbors=1", "--default-retrieval-layers=0,2,5",
+             "--default-state-codec=low_rank", "--default-state-rank=4",
+             "--default-min-chunk-tokens=30", "--default-overlap-tokens=16",
+             "--default-anchor-weight=0.25", "--default-document-weight=-2",
+             "--precision=bf16", "--adapter=a.safetensors"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  const EncodeOptions& defaults = command->config.encoder.defaults;
+  EXPECT_EQ(defaults.visibility, Visibility::kTwoPass);
+  EXPECT_EQ(defaults.features, FeatureMap::kSoftmax);
+  EXPECT_EQ(defaults.merge, Merge::kBalancedLse);
+  EXPECT_EQ(defaults.top_k, 5);
+  EXPECT_EQ(defaults.anchors, 2);
+  EXPECT_EQ(defaults.anchor_share, 0.5F);
+  EXPECT_EQ(defaults.neighbors, 1);
+  EXPECT_THAT(defaults.retrieval_layers, ElementsAre(0, 2, 5));
+  EXPECT_EQ(defaults.state_codec, "low_rank");
+  EXPECT_EQ(defaults.state_rank, 4);
+  EXPECT_EQ(defaults.min_chunk_tokens, 30);
+  EXPECT_EQ(defaults.overlap_tokens, 16);
+  EXPECT_EQ(defaults.anchor_weight, 0.25F);
+  EXPECT_EQ(defaults.document_weight, -2.0F);
+  EXPECT_EQ(command->config.model.precision, "bf16");
+  EXPECT_EQ(command->config.model.adapter_file, "a.safetensors");
+}
+
 TEST(ServerConfigTest, BadValuesAreRefused) {
   const std::vector<std::vector<const char*>> cases = {
       {"--no-such-flag"},
@@ -131,6 +162,18 @@ TEST(ServerConfigTest, BadValuesAreRefused) {
       {"--default-gate", "1.5"},
       {"--default-gate", "nan"},
       {"--default-visibility", "sideways"},
+      {"--default-features", "relu"},
+      {"--default-merge", "sum"},
+      {"--default-top-k", "-1"},
+      {"--default-top-k", "1.5"},
+      {"--default-anchor-share", "2"},
+      {"--default-anchor-weight", "inf"},
+      {"--default-anchor-weight", "-1"},
+      {"--default-document-weight", "-101"},
+      {"--default-retrieval-layers", "1,,2"},
+      {"--default-retrieval-layers", "1,x"},
+      {"--default-retrieval-layers", "-1"},
+      {"--default-state-rank", "0"},
       {"--log-level", "loud"},
       {"--log-format", "xml"},
       {"--listen", "50051"},
@@ -188,7 +231,8 @@ TEST(ServerConfigTest, UnknownKeysInTheFileAreRefused) {
 TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
   const auto printed =
       Parse({"--print-config", "--workers", "5", "--max-document-bytes", "3MiB",
-             "--log-format", "json", "--reflection"});
+             "--log-format", "json", "--reflection",
+             "--default-retrieval-layers", "1,2", "--default-merge", "lse"});
   ASSERT_TRUE(printed.ok()) << printed.status();
   ASSERT_TRUE(printed->exit_text.has_value());
   const ScopedFile file(*printed->exit_text);
@@ -198,8 +242,12 @@ TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
   EXPECT_EQ(command->config.encoder.max_document_bytes, 3U << 20);
   EXPECT_EQ(command->config.log.format, LogFormat::kJson);
   EXPECT_TRUE(command->config.reflection);
+  EXPECT_THAT(command->config.encoder.defaults.retrieval_layers,
+              ElementsAre(1, 2));
+  EXPECT_EQ(command->config.encoder.defaults.merge, Merge::kLse);
   EXPECT_EQ(command->config.max_message_bytes, 4U << 20);
   EXPECT_FALSE(command->config.encoder.defaults.gate.has_value());
+  EXPECT_FALSE(command->config.encoder.defaults.top_k.has_value());
   EXPECT_EQ(command->config.model.name, "");
 }
 

@@ -1,0 +1,44 @@
+// Options that several commands have. They write into the given values, which
+// must outlive the parsing.
+#ifndef LONGHAND_CLIENT_CLI_FLAG_GROUPS_H_
+#define LONGHAND_CLIENT_CLI_FLAG_GROUPS_H_
+
+#include <string>
+#include <utility>
+
+#include "CLI/App.hpp"
+#include "CLI/Validators.hpp"
+#include "client/cli/flags.h"
+
+namespace longhand::client {
+
+// The end of every command's help.
+extern const char kExitCodes[];
+
+// A check that accepts what `parse` can read.
+template <typename Parse>
+CLI::Validator Readable(Parse parse, std::string expected) {
+  return CLI::Validator(
+      [parse, expected = std::move(expected)](std::string& text) {
+        return parse(text) ? std::string() : text + " is not " + expected;
+      },
+      "");
+}
+
+void AddConnection(CLI::App* command, ConnectionFlags* flags);
+
+// What a chunk retrieves, how the document is cut, which vectors come of it.
+void AddRetrievalOptions(CLI::App* command, OptionFlags* flags);
+void AddChunkOptions(CLI::App* command, OptionFlags* flags);
+void AddVectorOptions(CLI::App* command, OptionFlags* flags);
+
+void AddProgress(CLI::App* command, std::optional<bool>* progress,
+                 const char* group);
+
+// The commands.
+void AddEncode(CLI::App* app, Flags* flags);
+void AddExplain(CLI::App* app, Flags* flags);
+
+}  // namespace longhand::client
+
+#endif  // LONGHAND_CLIENT_CLI_FLAG_GROUPS_H_
