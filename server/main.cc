@@ -1,6 +1,7 @@
 // longhand-server: see --help.
 #include <iostream>
 
+#include "core/base/heap.h"
 #include "server/lifecycle.h"
 #include "server/server_config.h"
 
@@ -16,5 +17,6 @@ int main(int argc, char** argv) {
     std::cout << *command->exit_text;
     return longhand::kExitOk;
   }
+  longhand::GiveLargeBlocksTheirOwnPages();
   return longhand::RunServer(command->config);
 }

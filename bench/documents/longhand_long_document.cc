@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "bench/documents/document_feed.h"
 #include "bench/documents/long_document.h"
 #include "core/base/error.h"
+#include "core/base/heap.h"
 #include "core/base/status_macros.h"
 
 namespace longhand::documents {
@@ -56,11 +58,6 @@ void PrintOptions(const Encoder& encoder, const EncodeOptions& options) {
                    encoder.model().info().effective_precision,
                    encoder.options().workers)
             << std::endl;
-  if (*options.visibility != Visibility::kCausal &&
-      options.mechanism != "independent") {
-    std::cout << "With this visibility all chunks are computed together: the "
-                 "tenths are of the work, not of the document.\n";
-  }
 }
 
 void PrintStretch(const StretchSpeed& speed) {
@@ -68,6 +65,13 @@ void PrintStretch(const StretchSpeed& speed) {
   std::cout << absl::StreamFormat("%12d %10.0f %14.0f", speed.end_token,
                                   speed.per_second, speed.per_cpu_second)
             << std::endl;
+}
+
+// Whether chunks are computed along the document, so that its parts have a
+// speed of their own.
+bool HasStretches(const EncodeOptions& options) {
+  return options.mechanism == "independent" ||
+         *options.visibility == Visibility::kCausal;
 }
 
 void PrintResult(const LongDocumentResult& result) {
@@ -124,11 +128,18 @@ absl::Status Run(const Arguments& arguments) {
       source.tokens.size(),
       document.kind == ContentKind::kText ? "text" : "token ids");
   PrintOptions(*encoder, resolved);
-  std::cout << absl::StreamFormat("%12s %10s %14s\n", "up to token", "tokens/s",
-                                  "per CPU second");
+  std::function<void(const StretchSpeed&)> on_stretch = PrintStretch;
+  if (HasStretches(resolved)) {
+    std::cout << absl::StreamFormat("%12s %10s %14s\n", "up to token",
+                                    "tokens/s", "per CPU second");
+  } else {
+    std::cout << "with this visibility all chunks are computed together: no "
+                 "tenths\n";
+    on_stretch = [](const StretchSpeed&) {};
+  }
   LH_ASSIGN_OR_RETURN(
       const LongDocumentResult result,
-      MeasureLongDocument(*encoder, source, document, PrintStretch));
+      MeasureLongDocument(*encoder, source, document, std::move(on_stretch)));
   PrintResult(result);
   const absl::Status within =
       CheckMemory(result.memory, arguments.workspace_mib);
@@ -215,6 +226,8 @@ int main(int argc, char** argv) {
   longhand::documents::Arguments arguments;
   longhand::documents::AddOptions(&app, &arguments);
   CLI11_PARSE(app, argc, argv);
+  // As the server does.
+  longhand::GiveLargeBlocksTheirOwnPages();
   const absl::Status status = longhand::documents::Run(arguments);
   if (status.ok()) return EXIT_SUCCESS;
   std::cerr << "longhand_long_document: " << status.message() << '\n';

@@ -1,0 +1,16 @@
+#include "core/base/heap.h"
+
+#include <malloc.h>
+
+namespace longhand {
+
+void GiveLargeBlocksTheirOwnPages() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  // Linux lets a process have 65,530 mappings; further blocks come from the
+  // heap as they would have before.
+  mallopt(M_MMAP_MAX, 32 * 1024);
+#endif
+}
+
+}  // namespace longhand
