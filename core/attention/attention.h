@@ -64,6 +64,9 @@ struct ChunkSlot {
   float* head_weights;
 
   int own_rows() const { return own_end - own_begin; }
+  bool wants_weights() const {
+    return retrieval_weights != nullptr || head_weights != nullptr;
+  }
 };
 
 // A batch of consecutive chunks of one document, in one layer.

@@ -256,9 +256,7 @@ void BsbrAttention::Finish(int chunk, const BatchView& batch,
                     .context = slot.context + head * d,
                     .context_stride = hidden},
                    compute);
-    if (slot.retrieval_weights == nullptr && slot.head_weights == nullptr) {
-      continue;
-    }
+    if (!slot.wants_weights()) continue;
     float* weights = workspace.Allocate<float>(size_t(batch.slots()));
     Weights(chunk, head, batch, compute, weights);
     Report(weights, chunk, head, batch);

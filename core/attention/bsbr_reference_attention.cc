@@ -288,9 +288,7 @@ void BsbrReferenceAttention::Finish(int chunk, const BatchView& batch,
       AddTo(retrieved + int64_t{r} * d, d,
             slot.context + int64_t{r} * hidden + head * d);
     }
-    if (slot.retrieval_weights == nullptr && slot.head_weights == nullptr) {
-      continue;
-    }
+    if (!slot.wants_weights()) continue;
     Weights(chunk, head, batch, compute, weights);
     Report(weights, chunk, head, batch);
   }

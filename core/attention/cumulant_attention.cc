@@ -132,13 +132,8 @@ void CumulantAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
   LocalSoftmaxAttention(options(), input.qkv, chunk.rows, compute,
                         chunk.context, exchanges ? log_own(chunk, 0) : nullptr);
   if (!exchanges) return;
-  const int hidden = options().hidden();
   MakeMetaQuery(input, chunk, compute, meta_query(chunk));
-  const Queries queries = RetrievalQueries(input, chunk, compute);
-  for (int r = 0; r < chunk.rows; ++r) {
-    std::copy_n(queries.data + r * queries.stride, hidden,
-                chunk.scratch + int64_t{r} * hidden);
-  }
+  KeepRetrievalQueries(input, chunk, compute, chunk.scratch);
   if (state != nullptr) MakeState(input, chunk, state, compute);
 }
 
@@ -305,9 +300,7 @@ void CumulantAttention::Finish(int chunk, const BatchView& batch,
   for (int head = 0; head < options().num_heads; ++head) {
     if (gate(batch.layer, head) == 0) continue;
     FinishHead(slot, head, batch, compute);
-    if (slot.retrieval_weights == nullptr && slot.head_weights == nullptr) {
-      continue;
-    }
+    if (!slot.wants_weights()) continue;
     float* weights = compute.workspace().Allocate<float>(size_t(batch.slots()));
     Weights(chunk, head, batch, compute, weights);
     Report(weights, chunk, head, batch);

@@ -85,11 +85,7 @@ void ExactAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
   const int d = options().head_dim;
   const int hidden = options().hidden();
   MakeMetaQuery(input, chunk, compute, meta_query(chunk));
-  const Queries queries = RetrievalQueries(input, chunk, compute);
-  for (int r = 0; r < chunk.rows; ++r) {
-    std::copy_n(queries.data + r * queries.stride, hidden,
-                chunk.scratch + int64_t{r} * hidden);
-  }
+  KeepRetrievalQueries(input, chunk, compute, chunk.scratch);
   if (state == nullptr) return;
   MakeMeta(input, chunk, compute, state);
   float* out = state + meta_floats();
@@ -202,8 +198,7 @@ void ExactAttention::Finish(int chunk, const BatchView& batch,
                             ComputeContext& compute) const {
   if (!SeesOthers(chunk, batch)) return;
   const ChunkSlot& slot = batch.chunks[chunk];
-  const bool wants_weights =
-      slot.retrieval_weights != nullptr || slot.head_weights != nullptr;
+  const bool wants_weights = slot.wants_weights();
   const int d = options().head_dim;
   const size_t rows = size_t(slot.rows);
   Workspace& workspace = compute.workspace();

@@ -115,6 +115,18 @@ RetrievalAttention::Queries RetrievalAttention::RetrievalQueries(
   return {queries, hidden};
 }
 
+void RetrievalAttention::KeepRetrievalQueries(const LayerInput& input,
+                                              const ChunkSlot& chunk,
+                                              ComputeContext& compute,
+                                              float* queries) const {
+  const int hidden = options_.hidden();
+  const Queries source = RetrievalQueries(input, chunk, compute);
+  for (int r = 0; r < chunk.rows; ++r) {
+    std::copy_n(source.data + r * source.stride, hidden,
+                queries + int64_t{r} * hidden);
+  }
+}
+
 void RetrievalAttention::Scores(const float* meta_query, int chunk, int head,
                                 const BatchView& batch, ComputeContext& compute,
                                 float* scores) const {

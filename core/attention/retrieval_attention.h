@@ -66,6 +66,9 @@ class RetrievalAttention : public Attention {
   // workspace. Heads side by side.
   Queries RetrievalQueries(const LayerInput& input, const ChunkSlot& chunk,
                            ComputeContext& compute) const;
+  // The same copied to queries [rows, hidden], for a later step.
+  void KeepRetrievalQueries(const LayerInput& input, const ChunkSlot& chunk,
+                            ComputeContext& compute, float* queries) const;
 
   // scores[slots] = scale * meta query . meta key for the chunks that
   // batch.chunks[chunk] sees, 0 for the others. meta_query: [head_dim].
