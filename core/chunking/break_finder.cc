@@ -28,6 +28,13 @@ absl::StatusOr<Iterator> Open(UBreakIteratorType type) {
   return iterator;
 }
 
+Iterator CloneOf(const Iterator& iterator) {
+  UErrorCode code = U_ZERO_ERROR;
+  Iterator clone(ubrk_clone(iterator.get(), &code), &ubrk_close);
+  LH_CHECK(U_SUCCESS(code) && clone != nullptr);  // fails only without memory
+  return clone;
+}
+
 // Lets `iterators` walk over one text. They must not be used afterwards.
 class OpenText {
  public:
@@ -64,6 +71,13 @@ absl::StatusOr<std::unique_ptr<BreakFinder>> BreakFinder::Create() {
   LH_ASSIGN_OR_RETURN(Iterator line, Open(UBRK_LINE));
   auto iterators = std::unique_ptr<Iterators>(
       new Iterators{std::move(sentence), std::move(word), std::move(line)});
+  return std::unique_ptr<BreakFinder>(new BreakFinder(std::move(iterators)));
+}
+
+std::unique_ptr<BreakFinder> BreakFinder::Clone() const {
+  auto iterators = std::unique_ptr<Iterators>(
+      new Iterators{CloneOf(iterators_->sentence), CloneOf(iterators_->word),
+                    CloneOf(iterators_->line)});
   return std::unique_ptr<BreakFinder>(new BreakFinder(std::move(iterators)));
 }
 

@@ -20,6 +20,9 @@ class BreakFinder {
   // INTERNAL (ICU_DATA) if ICU's rules can't be loaded.
   static absl::StatusOr<std::unique_ptr<BreakFinder>> Create();
 
+  // Another one, for another document.
+  std::unique_ptr<BreakFinder> Clone() const;
+
   ~BreakFinder();
   BreakFinder(const BreakFinder&) = delete;
   BreakFinder& operator=(const BreakFinder&) = delete;

@@ -69,6 +69,9 @@ class Chunker {
 
   // Ends the document; appends the remaining chunks.
   virtual void Flush(std::vector<Chunk>* out) = 0;
+
+  // A chunker that goes on from here on its own.
+  virtual std::unique_ptr<Chunker> Clone() const = 0;
 };
 
 // What a line of chunkers.def names. INVALID_ARGUMENT (CHUNKER_OPTIONS) for

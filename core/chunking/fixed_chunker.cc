@@ -1,6 +1,8 @@
 // Chunks of a fixed number of tokens; the last one takes what is left. Looks at
 // the tokens alone, and every window is its chunk.
 
+#include <memory>
+
 #include "core/base/check.h"
 #include "core/chunking/chunker.h"
 
@@ -24,6 +26,10 @@ class FixedChunker final : public Chunker {
 
   void Flush(std::vector<Chunk>* out) override {
     if (received_ > begin_) Emit(received_, out);
+  }
+
+  std::unique_ptr<Chunker> Clone() const override {
+    return std::make_unique<FixedChunker>(*this);
   }
 
  private:

@@ -9,6 +9,8 @@
 // is known once the tokens of a whole further window are there or the document
 // has ended, so a chunk is handed out `max - overlap` tokens after its window.
 
+#include <memory>
+
 #include "core/base/status_macros.h"
 #include "core/chunking/chunker.h"
 #include "core/chunking/options.h"
@@ -41,6 +43,10 @@ class OverlapChunker final : public Chunker {
     }
     out->push_back({begin_, received_, window_begin_, received_});
     begin_ = window_begin_ = received_;
+  }
+
+  std::unique_ptr<Chunker> Clone() const override {
+    return std::make_unique<OverlapChunker>(*this);
   }
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <memory>
 #include <utility>
 
 #include "core/base/error.h"
@@ -43,6 +44,10 @@ class SemanticChunker final : public Chunker {
     scorer_.Finish(&scores_);
     TakeScores(out);
     chooser_.Finish(out);
+  }
+
+  std::unique_ptr<Chunker> Clone() const override {
+    return std::make_unique<SemanticChunker>(*this);
   }
 
  private:

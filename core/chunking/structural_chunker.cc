@@ -3,6 +3,7 @@
 // after a chunk's begin it takes the one of the highest CutRank, and of several
 // the latest: fewer chunks cost less and give each token more context.
 
+#include <memory>
 #include <utility>
 
 #include "core/base/status_macros.h"
@@ -34,6 +35,10 @@ class StructuralChunker final : public Chunker {
     ranks_.Finish(&decided_);
     TakeDecided(out);
     chooser_.Finish(out);
+  }
+
+  std::unique_ptr<Chunker> Clone() const override {
+    return std::make_unique<StructuralChunker>(*this);
   }
 
  private:

@@ -56,6 +56,16 @@ absl::StatusOr<std::unique_ptr<TextBoundaries>> TextBoundaries::Create() {
   return std::unique_ptr<TextBoundaries>(new TextBoundaries(std::move(breaks)));
 }
 
+std::unique_ptr<TextBoundaries> TextBoundaries::Clone() const {
+  auto clone =
+      std::unique_ptr<TextBoundaries>(new TextBoundaries(breaks_->Clone()));
+  clone->held_ = held_;
+  clone->offset_ = offset_;
+  clone->gap_begin_ = gap_begin_;
+  clone->position_ = position_;
+  return clone;
+}
+
 void TextBoundaries::Append(std::string_view text,
                             std::deque<TextBoundary>* out) {
   while (!text.empty()) {

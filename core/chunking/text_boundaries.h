@@ -39,6 +39,9 @@ class TextBoundaries {
   // INTERNAL (ICU_DATA), see BreakFinder.
   static absl::StatusOr<std::unique_ptr<TextBoundaries>> Create();
 
+  // Goes on from here on its own.
+  std::unique_ptr<TextBoundaries> Clone() const;
+
   // Takes the next bytes; appends the boundaries that are decided, in order.
   // They don't overlap, but one may begin where the one before ends.
   void Append(std::string_view text, std::deque<TextBoundary>* out);

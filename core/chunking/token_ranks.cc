@@ -19,6 +19,13 @@ absl::StatusOr<TokenRanks> TokenRanks::Create() {
   return TokenRanks(std::move(text));
 }
 
+TokenRanks::TokenRanks(const TokenRanks& other)
+    : text_(other.text_->Clone()),
+      boundaries_(other.boundaries_),
+      waiting_(other.waiting_),
+      last_begin_(other.last_begin_),
+      last_end_(other.last_end_) {}
+
 void TokenRanks::Push(std::string_view text, const TokenSequence& tokens,
                       std::vector<CutRank>* out) {
   for (size_t i = 0; i < tokens.size(); ++i) {

@@ -25,6 +25,10 @@ class TokenRanks {
   // INTERNAL (ICU_DATA), see BreakFinder.
   static absl::StatusOr<TokenRanks> Create();
 
+  // The copy goes on from here on its own.
+  TokenRanks(const TokenRanks& other);
+  TokenRanks(TokenRanks&&) = default;
+
   // Takes text and tokens as Chunker::Push does; appends the ranks of cuts
   // before the next tokens, in their order, as far as they are decided.
   void Push(std::string_view text, const TokenSequence& tokens,

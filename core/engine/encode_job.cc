@@ -7,6 +7,8 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/engine/chunk_batch.h"
+#include "core/engine/document_errors.h"
 #include "core/engine/encode_options.h"
 #include "core/pooling/registry.h"
 
@@ -54,9 +56,7 @@ absl::Status EncodeJob::CheckKind(bool is_text) {
   const Kind kind = is_text ? Kind::kText : Kind::kIds;
   if (kind_ == Kind::kUnknown) kind_ = kind;
   if (kind_ == kind) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument, "MIXED_CONTENT",
-                   "a document is given either as text or as token ids; this "
-                   "one has both, send two documents");
+  return MixedContentError();
 }
 
 absl::Status EncodeJob::CheckLength(uint64_t more_bytes) const {
@@ -64,24 +64,12 @@ absl::Status EncodeJob::CheckLength(uint64_t more_bytes) const {
       (kind_ == Kind::kText ? text_->received_bytes() : 4 * received_ids_) +
       more_bytes;
   if (length <= options_.max_document_bytes) return absl::OkStatus();
-  const std::string unit =
-      kind_ == Kind::kText ? " bytes" : " bytes (4 for each token id)";
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, "DOCUMENT_TOO_LONG",
-      absl::StrCat("the document is too long: ", length, unit,
-                   " received so far, the limit is ",
-                   options_.max_document_bytes,
-                   "; send it as several documents, or have the operator raise "
-                   "the server's limit (--max-document-bytes)"),
-      {{"limit_bytes", absl::StrCat(options_.max_document_bytes)},
-       {"length_bytes", absl::StrCat(length)}});
+  return DocumentTooLongError(kind_ == Kind::kText, length,
+                              options_.max_document_bytes);
 }
 
 absl::Status EncodeJob::AddText(std::string_view text) {
-  if (!text_) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "TOKENIZER_MISSING",
-                     "the model is served without a tokenizer; send token ids");
-  }
+  if (!text_) return TokenizerMissingError();
   LH_RETURN_IF_ERROR(CheckKind(/*is_text=*/true));
   LH_RETURN_IF_ERROR(CheckLength(text.size()));
   TokenSequence tokens;
@@ -93,29 +81,14 @@ absl::Status EncodeJob::AddText(std::string_view text) {
 absl::Status EncodeJob::AddIds(absl::Span<const int32_t> ids) {
   LH_RETURN_IF_ERROR(CheckKind(/*is_text=*/false));
   if (chunker_->needs_text() || spans_) {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, "TEXT_NEEDED",
-        absl::StrCat(spans_ ? "spans of bytes need"
-                            : absl::StrCat("the chunker \"",
-                                           options_.encode.chunker, "\" needs"),
-                     " text, not token ids; send the text, or use the chunker "
-                     "\"fixed\" without spans"));
+    return TextNeededError(spans_ ? "spans of bytes need"
+                                  : absl::StrCat("the chunker \"",
+                                                 options_.encode.chunker,
+                                                 "\" needs"));
   }
   LH_RETURN_IF_ERROR(CheckLength(4 * ids.size()));
-  const int32_t vocab_size = model_->config().vocab_size;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
-    const uint64_t position = received_ids_ + i;
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, "TOKEN_ID_OUT_OF_RANGE",
-        absl::StrCat("token ", position, " has the id ",
-                     static_cast<uint32_t>(ids[i]),
-                     ", but the vocabulary ends at ", vocab_size - 1,
-                     "; make the ids with this model's tokenizer"),
-        {{"position", absl::StrCat(position)},
-         {"id", absl::StrCat(static_cast<uint32_t>(ids[i]))},
-         {"vocab_size", absl::StrCat(vocab_size)}});
-  }
+  LH_RETURN_IF_ERROR(
+      CheckTokenIds(ids, received_ids_, model_->config().vocab_size));
   received_ids_ += ids.size();
   TokenSequence tokens;
   tokens.ids.assign(ids.begin(), ids.end());
@@ -132,11 +105,7 @@ absl::Status EncodeJob::EndContent() {
     LH_RETURN_IF_ERROR(text_->Finish(&tokens));
     TakeTokens({}, tokens);
   }
-  if (received_tokens_ == 0) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "EMPTY_DOCUMENT",
-                     "the document is empty: it holds no token to encode; send "
-                     "some text or token ids");
-  }
+  if (received_tokens_ == 0) return EmptyDocumentError();
   chunker_->Flush(&cut_);
   TakeChunks();
   content_ended_ = true;
@@ -177,13 +146,9 @@ int EncodeJob::waiting_chunks() const {
                                            : waiting_.size());
 }
 
-int EncodeJob::RowsOf(const Chunk& chunk) const {
-  return static_cast<int>(model_->prefix_ids().size() + chunk.window_size() +
-                          model_->suffix_ids().size());
-}
-
 uint64_t EncodeJob::ActivationBytes(const Chunk& chunk) const {
-  return ForwardPass::ActivationBytes(*model_, *attention_, RowsOf(chunk),
+  return ForwardPass::ActivationBytes(*model_, *attention_,
+                                      ChunkRows(*model_, chunk),
                                       *options_.encode.chunk_tokens);
 }
 
@@ -222,11 +187,7 @@ absl::Status EncodeJob::Reserve(uint64_t batch_bytes, int64_t batch_chunks) {
          {"length_bytes", absl::StrCat(needed)},
          {"length_tokens", absl::StrCat(received_tokens_)}});
   }
-  return MakeError(
-      absl::StatusCode::kUnavailable, "OVERLOADED",
-      "the server's memory for documents is taken by other requests; try again "
-      "later",
-      {{"limit_bytes", absl::StrCat(limit)}});
+  return WorkingMemoryError(limit);
 }
 
 absl::Status EncodeJob::ReserveForContent() {
@@ -283,19 +244,10 @@ std::unique_ptr<ForwardPass> EncodeJob::MakePass(PassKind kind) const {
 }
 
 ChunkInput EncodeJob::MakeInput(const Chunk& chunk) const {
-  ChunkInput input;
-  const absl::Span<const int32_t> prefix = model_->prefix_ids();
-  const absl::Span<const int32_t> suffix = model_->suffix_ids();
-  const auto begin = tokens_.ids.begin() + (chunk.window_begin - first_token_);
-  input.ids.reserve(size_t(RowsOf(chunk)));
-  input.ids.assign(prefix.begin(), prefix.end());
-  input.ids.insert(input.ids.end(), begin, begin + chunk.window_size());
-  input.ids.insert(input.ids.end(), suffix.begin(), suffix.end());
-  input.position_ids = model_->PositionIds(input.ids, chunk.window_begin);
-  input.own_begin = static_cast<int>(int64_t(prefix.size()) + chunk.begin -
-                                     chunk.window_begin);
-  input.own_end = input.own_begin + static_cast<int>(chunk.size());
-  return input;
+  return MakeChunkInput(*model_, chunk,
+                        absl::MakeConstSpan(tokens_.ids)
+                            .subspan(size_t(chunk.window_begin - first_token_),
+                                     size_t(chunk.window_size())));
 }
 
 void EncodeJob::KeepState(int index) {

@@ -106,14 +106,9 @@ class EncodeJob {
   bool all_computed() const;
   std::unique_ptr<ForwardPass> MakePass(PassKind kind) const;
   ChunkInput MakeInput(const Chunk& chunk) const;
-  int RowsOf(const Chunk& chunk) const;
   void KeepState(int index);
   void EndBatch();
 
-  // The rows of a computed chunk that are pooled: all, or without those that
-  // only gave context. `gathered` may be used to hold them.
-  absl::Span<const float> PooledRows(int index,
-                                     std::vector<float>* gathered) const;
   const float* OwnHidden(int index) const;
   absl::Status PoolSpans(int index, const ChunkResult& chunk,
                          std::vector<SpanResult>* spans);

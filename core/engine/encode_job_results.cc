@@ -1,11 +1,9 @@
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
-#include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/engine/chunk_batch.h"
 #include "core/engine/encode_job.h"
 
 namespace longhand {
@@ -15,16 +13,12 @@ absl::Status EncodeJob::EmitComputed(EncodeSink& sink) {
   const Chunk& chunk = batch_[size_t(i)];
   const size_t hidden = size_t(model_->config().hidden_size);
   std::vector<float> gathered;
-  const absl::Span<const float> states = PooledRows(i, &gathered);
+  const absl::Span<const float> states =
+      PooledRows(*model_, *pass_, i, chunk, &gathered);
   const int rows = static_cast<int>(states.size() / hidden);
-  std::vector<float> pooled(hidden);
-  pooler_->PoolChunk(states.data(), rows, absl::MakeSpan(pooled));
-  if (!std::isfinite(NormL2(pooled))) {
-    return MakeError(absl::StatusCode::kInternal, "NUMERIC",
-                     absl::StrCat("the vector of chunk ", num_chunks_,
-                                  " is not finite; the model's weights or its "
-                                  "precision do not fit this input"));
-  }
+  LH_ASSIGN_OR_RETURN(
+      std::vector<float> pooled,
+      PoolRows(*pooler_, states, static_cast<int>(hidden), num_chunks_));
   pooler_->AddChunk(pooled, rows, &pooled_document_);
   context_.AddChunk(pooled);
   Results results;
@@ -85,26 +79,6 @@ uint64_t EncodeJob::BytesOf(const Results& results) {
   for (const SpanResult& span : results.spans) floats += span.vector.size();
   return sizeof(Results) + results.spans.size() * sizeof(SpanResult) +
          floats * sizeof(float);
-}
-
-absl::Span<const float> EncodeJob::PooledRows(
-    int index, std::vector<float>* gathered) const {
-  const Chunk& chunk = batch_[size_t(index)];
-  const size_t hidden = size_t(model_->config().hidden_size);
-  const float* states = pass_->hidden(index);
-  const size_t rows = size_t(pass_->rows(index));
-  if (chunk.size() == chunk.window_size()) return {states, rows * hidden};
-  const ChunkInput& input = pass_->input(index);
-  const size_t prefix = model_->prefix_ids().size();
-  const size_t suffix = model_->suffix_ids().size();
-  const auto append = [&](size_t begin, size_t end) {
-    gathered->insert(gathered->end(), states + begin * hidden,
-                     states + end * hidden);
-  };
-  append(0, prefix);
-  append(size_t(input.own_begin), size_t(input.own_end));
-  append(rows - suffix, rows);
-  return *gathered;
 }
 
 const float* EncodeJob::OwnHidden(int index) const {

@@ -14,7 +14,9 @@
 #include "core/base/memory_budget.h"
 #include "core/base/status_macros.h"
 #include "core/engine/document.h"
+#include "core/engine/document_errors.h"
 #include "core/engine/encode_options.h"
+#include "core/engine/pass_runner.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/working_memory.h"
 
@@ -102,6 +104,14 @@ class EncoderImpl final : public Encoder {
 
   void Run(absl::AnyInvocable<void()> work) override {
     scheduler_.Submit(std::make_shared<Task>(std::move(work)), 1);
+  }
+
+  absl::Status RunPass(ForwardPass& pass, const PassLimits& limits) override {
+    MemoryReservation reservation(&memory_);
+    if (!reservation.Resize(limits.working_bytes)) {
+      return WorkingMemoryError(memory_.limit_bytes());
+    }
+    return PassRunner::Run(pass, limits, &scheduler_);
   }
 
   absl::StatusOr<EncodeOptions> ResolveOptions(

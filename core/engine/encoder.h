@@ -5,6 +5,7 @@
 #ifndef LONGHAND_CORE_ENGINE_ENCODER_H_
 #define LONGHAND_CORE_ENGINE_ENCODER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,6 +20,17 @@
 #include "core/text/token_sequence.h"
 
 namespace longhand {
+
+class ForwardPass;
+
+// What a call of Encoder::RunPass may take.
+struct PassLimits {
+  absl::Time deadline = absl::InfiniteFuture();
+  // Set by another thread; may be null.
+  const std::atomic<bool>* cancelled = nullptr;
+  // Activations that the pass holds, of the encoder's working memory.
+  uint64_t working_bytes = 0;
+};
 
 struct EncoderOptions {
   // Threads that compute. 0: as many as the CPU affinity and the cgroup allow.
@@ -92,6 +104,12 @@ class Encoder {
   // Runs `work` on a worker thread, between the documents' steps: for what is
   // too long for the caller's thread, such as making tokens.
   virtual void Run(absl::AnyInvocable<void()> work) = 0;
+
+  // Runs a whole pass on the workers, between the documents' steps, and blocks
+  // until it is done: not to be called from a worker. DEADLINE_EXCEEDED,
+  // CANCELLED: noticed between items, and the pass is then useless; UNAVAILABLE
+  // (OVERLOADED) if the working memory has not that much left.
+  virtual absl::Status RunPass(ForwardPass& pass, const PassLimits& limits) = 0;
 
   // Fills in defaults and validates. Open does this too.
   virtual absl::StatusOr<EncodeOptions> ResolveOptions(

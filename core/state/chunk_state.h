@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
+#include "core/base/check.h"
 #include "core/state/state_codec.h"
 #include "core/state/state_layout.h"
 #include "core/tensor/tensor.h"
@@ -35,6 +36,20 @@ class ChunkState {
         head_bytes_(codec_->HeadBytes(layout_)),
         values_(FloatBuffer::Uninitialized(
             size_t(layers * LayerBytes(layout_, *codec_)) / sizeof(float))) {}
+
+  // From what bytes() gave. REQUIRES: bytes.size() == ByteSize(layout, *codec,
+  // layers).
+  static std::shared_ptr<const ChunkState> FromBytes(
+      const StateFingerprint& fingerprint, const StateLayout& layout,
+      std::shared_ptr<const StateCodec> codec, int layers,
+      absl::Span<const std::byte> bytes) {
+    auto state = std::make_shared<ChunkState>(fingerprint, layout,
+                                              std::move(codec), layers);
+    LH_CHECK(bytes.size() == state->values_.byte_size());
+    std::copy_n(bytes.data(), bytes.size(),
+                reinterpret_cast<std::byte*>(state->values_.data()));
+    return state;
+  }
 
   const StateFingerprint& fingerprint() const { return fingerprint_; }
   const StateLayout& layout() const { return layout_; }
@@ -63,13 +78,24 @@ class ChunkState {
     }
   }
 
+  // All layers' parts as they lie in memory; floats in the machine's order.
+  absl::Span<const std::byte> bytes() const {
+    return {reinterpret_cast<const std::byte*>(values_.data()),
+            values_.byte_size()};
+  }
+  // Of bytes().
+  static uint64_t ByteSize(const StateLayout& layout, const StateCodec& codec,
+                           int layers) {
+    return uint64_t(layers * LayerBytes(layout, codec));
+  }
+
   // Its size in memory, in bytes.
   uint64_t charge() const {
     return sizeof(ChunkState) + values_.size() * sizeof(float);
   }
   static uint64_t Charge(const StateLayout& layout, const StateCodec& codec,
                          int layers) {
-    return sizeof(ChunkState) + uint64_t(layers * LayerBytes(layout, codec));
+    return sizeof(ChunkState) + ByteSize(layout, codec, layers);
   }
 
  private:

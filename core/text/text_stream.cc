@@ -65,6 +65,13 @@ TextStream::TextStream(const Tokenizer* tokenizer, size_t segment_bytes,
       max_piece_bytes_(std::max<size_t>(max_piece_bytes, 1)),
       segment_bytes_(std::clamp<size_t>(segment_bytes, 1, max_piece_bytes_)) {}
 
+TextStream TextStream::From(const Tokenizer* tokenizer, uint64_t restart_byte,
+                            size_t segment_bytes, size_t max_piece_bytes) {
+  TextStream stream(tokenizer, segment_bytes, max_piece_bytes);
+  stream.held_offset_ = stream.received_bytes_ = restart_byte;
+  return stream;
+}
+
 absl::Status TextStream::Append(std::string_view bytes, TokenSequence* tokens) {
   LH_CHECK(!finished_);
   // In segments, so that a large append is not tokenized in one piece.
@@ -73,10 +80,7 @@ absl::Status TextStream::Append(std::string_view bytes, TokenSequence* tokens) {
     bytes.remove_prefix(segment.size());
     held_.append(segment);
     received_bytes_ += segment.size();
-    status_ = Scan();
-    if (status_.ok() && held_.size() >= segment_bytes_ && cut_ > 0) {
-      status_ = Flush(cut_, tokens);
-    }
+    status_ = Scan(tokens);
   }
   return status_;
 }
@@ -91,12 +95,12 @@ absl::Status TextStream::Finish(TokenSequence* tokens) {
   return Flush(held_.size(), tokens);
 }
 
-// Each byte is scanned once, and moved at most once by Flush: what stays behind
-// a cut goes with the next one.
-absl::Status TextStream::Scan() {
-  const std::string_view held = held_;
-  while (scanned_ < held.size()) {
-    const Utf8Char next = DecodeUtf8Char(held.substr(scanned_));
+// Each byte is scanned once. Flush moves what stays behind a cut, which is a
+// segment at most unless cuts are rare.
+absl::Status TextStream::Scan(TokenSequence* tokens) {
+  while (scanned_ < held_.size()) {
+    const Utf8Char next =
+        DecodeUtf8Char(std::string_view(held_).substr(scanned_));
     if (next.kind == Utf8Char::Kind::kTruncated) break;
     if (next.kind == Utf8Char::Kind::kInvalid) {
       return InvalidUtf8Error(held_offset_ + scanned_);
@@ -110,6 +114,10 @@ absl::Status TextStream::Scan() {
     // Between cuts, so that it does not depend on how the bytes arrive.
     if (scanned_ - cut_ > max_piece_bytes_) {
       return UnbrokenError(held_offset_ + cut_, max_piece_bytes_);
+    }
+    // Decided by the bytes so far, wherever this piece of them ends.
+    if (scanned_ >= segment_bytes_ && cut_ > 0) {
+      LH_RETURN_IF_ERROR(Flush(cut_, tokens));
     }
   }
   return absl::OkStatus();

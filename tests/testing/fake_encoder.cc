@@ -10,6 +10,8 @@
 #include "absl/time/clock.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/compute/compute_context.h"
+#include "core/model/forward_pass.h"
 
 namespace longhand::testing {
 
@@ -240,6 +242,12 @@ absl::StatusOr<std::shared_ptr<Document>> FakeEncoder::Open(
 void FakeEncoder::Run(absl::AnyInvocable<void()> work) {
   absl::MutexLock lock(&mu_);
   tasks_.push_back(std::move(work));
+}
+
+absl::Status FakeEncoder::RunPass(ForwardPass& pass, const PassLimits&) {
+  ComputeContext compute;
+  pass.RunAll(compute);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<EncodeOptions> FakeEncoder::ResolveOptions(

@@ -55,6 +55,8 @@ class FakeEncoder : public Encoder {
       const EncodeOptions& options, absl::Time deadline,
       std::shared_ptr<EncodeSink> sink) override;
   void Run(absl::AnyInvocable<void()> work) override;
+  // On the caller's thread, without limits.
+  absl::Status RunPass(ForwardPass& pass, const PassLimits& limits) override;
   absl::StatusOr<EncodeOptions> ResolveOptions(
       const EncodeOptions& options) const override;
   // There is none: aborts.

@@ -218,6 +218,36 @@ TEST_P(ChunkerConformance, ChunksComeWithoutTheEnd) {
   }));
 }
 
+// A copy at any moment and the original both go on as if they were alone.
+TEST_P(ChunkerConformance, ACloneGoesOnOnItsOwn) {
+  EXPECT_TRUE(rc::check([&] {
+    const Case c = AnyCase();
+    const std::string other = *AnyText();
+    const auto whole = CutAtOnce(*Make(c.options), c.text, c.tokens);
+    const size_t bytes = *rc::gen::inRange<size_t>(0, c.text.size() + 1);
+    size_t tokens = 0;
+    while (tokens < c.tokens.size() && c.tokens.end[tokens] <= bytes) ++tokens;
+    const auto text = std::string_view(c.text);
+    const auto original = Make(c.options);
+    std::vector<Chunk> chunks;
+    original->Push(text.substr(0, bytes), Slice(c.tokens, 0, tokens), &chunks);
+    const auto clone = original->Clone();
+    const auto ended = original->Clone();
+    const auto strange = original->Clone();
+    std::vector<Chunk> cloned = chunks, unused;
+    const auto rest = Slice(c.tokens, tokens, c.tokens.size());
+    // What others do in between is nothing to it.
+    ended->Flush(&unused);
+    strange->Push(other, {}, &unused);
+    clone->Push(text.substr(bytes), rest, &cloned);
+    clone->Flush(&cloned);
+    RC_ASSERT(cloned == whole);
+    original->Push(text.substr(bytes), rest, &chunks);
+    original->Flush(&chunks);
+    RC_ASSERT(chunks == whole);
+  }));
+}
+
 // Texts without any place for a cut, or with nothing else.
 TEST_P(ChunkerConformance, MonotonousTextsKeepTheLimit) {
   for (const std::string& unit :

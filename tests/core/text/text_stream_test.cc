@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/text/utf8.h"
@@ -127,6 +129,99 @@ TEST_P(TextStreamTest, UnbrokenTextHasALimitHoweverItArrives) {
       EXPECT_EQ(stream.Finish(&tokens), status);
     }
   }
+}
+
+// The tokens, and the places where they can begin anew with the number of
+// tokens before each, as a stream in single bytes gives them.
+struct Restarts {
+  TokenSequence tokens;
+  std::vector<std::pair<uint64_t, size_t>> places;
+};
+
+Restarts RestartsOf(TextStream stream, std::string_view text) {
+  Restarts result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    EXPECT_TRUE(stream.Append(text.substr(i, 1), &result.tokens).ok());
+    const uint64_t place = stream.restart_byte();
+    if (result.places.empty() || result.places.back().first != place) {
+      result.places.push_back({place, result.tokens.size()});
+    }
+  }
+  EXPECT_TRUE(stream.Finish(&result.tokens).ok());
+  return result;
+}
+
+// The first `count` tokens of one sequence, then another.
+TokenSequence Joined(const TokenSequence& first, size_t count,
+                     TokenSequence rest) {
+  rest.ids.insert(rest.ids.begin(), first.ids.begin(),
+                  first.ids.begin() + int64_t(count));
+  rest.begin.insert(rest.begin.begin(), first.begin.begin(),
+                    first.begin.begin() + int64_t(count));
+  rest.end.insert(rest.end.begin(), first.end.begin(),
+                  first.end.begin() + int64_t(count));
+  return rest;
+}
+
+TEST_P(TextStreamTest, GoesOnFromEveryPlaceToBeginAnew) {
+  size_t tried = 0;
+  for (int i = 0; i < 400; ++i) {
+    const std::string text = RandomText(1 + i % 60, &random_);
+    const size_t segment_bytes = 1 + random_() % 40;
+    const Restarts whole =
+        RestartsOf(TextStream(tokenizer_.get(), segment_bytes), text);
+    ExpectSame(whole.tokens, Encode(text));
+    for (size_t p = 0; p < whole.places.size(); ++p) {
+      const auto [byte, before] = whole.places[p];
+      const Restarts rest =
+          RestartsOf(TextStream::From(tokenizer_.get(), byte, segment_bytes),
+                     std::string_view(text).substr(byte));
+      ExpectSame(Joined(whole.tokens, before, rest.tokens), whole.tokens);
+      // It finds the same places too.
+      ASSERT_EQ(rest.places.size(), whole.places.size() - p);
+      for (size_t k = 0; k < rest.places.size(); ++k) {
+        EXPECT_EQ(rest.places[k].first, whole.places[p + k].first);
+        EXPECT_EQ(rest.places[k].second + before, whole.places[p + k].second);
+      }
+      ++tried;
+    }
+    ASSERT_FALSE(HasFailure()) << "text " << i << ": " << text;
+  }
+  EXPECT_GT(tried, 1000u);
+}
+
+TEST_P(TextStreamTest, WhatIsOutDependsOnTheBytesAlone) {
+  for (int i = 0; i < 300; ++i) {
+    const std::string text = RandomText(1 + i % 60, &random_);
+    const size_t segment_bytes = 1 + random_() % 40;
+    TextStream at_once(tokenizer_.get(), segment_bytes);
+    TextStream in_pieces(tokenizer_.get(), segment_bytes);
+    TokenSequence all, parts;
+    ASSERT_TRUE(at_once.Append(text, &all).ok());
+    for (size_t at = 0, size; at < text.size(); at += size) {
+      size = 1 + random_() % 50;
+      ASSERT_TRUE(
+          in_pieces.Append(std::string_view(text).substr(at, size), &parts)
+              .ok());
+    }
+    ExpectSame(parts, all);
+    EXPECT_EQ(in_pieces.restart_byte(), at_once.restart_byte());
+  }
+}
+
+TEST_P(TextStreamTest, ACopyGoesOnOnItsOwn) {
+  const std::string text = RandomText(60, &random_);
+  TextStream stream(tokenizer_.get(), 20);
+  TokenSequence tokens;
+  ASSERT_TRUE(stream.Append(text, &tokens).ok());
+  TextStream copy = stream;
+  TokenSequence provisional = tokens;
+  ASSERT_TRUE(copy.Finish(&provisional).ok());
+  ExpectSame(provisional, Encode(text));
+  const std::string more = " and more";
+  ASSERT_TRUE(stream.Append(more, &tokens).ok());
+  ASSERT_TRUE(stream.Finish(&tokens).ok());
+  ExpectSame(tokens, Encode(text + more));
 }
 
 TEST_P(TextStreamTest, EmptyDocument) {
