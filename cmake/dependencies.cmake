@@ -10,11 +10,22 @@ set_target_properties(DNNL::dnnl PROPERTIES
   IMPORTED_LOCATION "${DNNL_LIBRARY}"
   INTERFACE_INCLUDE_DIRECTORIES "${DNNL_INCLUDE_DIR}")
 find_package(nlohmann_json REQUIRED)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto SSL)
 find_package(Eigen3 REQUIRED NO_MODULE)
 find_package(ICU REQUIRED COMPONENTS uc)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+# Not RocksDB's CMake package: it asks for the development files of everything
+# that the shared library links.
+find_path(ROCKSDB_INCLUDE_DIR rocksdb/db.h REQUIRED)
+find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
+add_library(RocksDB::library UNKNOWN IMPORTED)
+set_target_properties(RocksDB::library PROPERTIES
+  IMPORTED_LOCATION "${ROCKSDB_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${ROCKSDB_INCLUDE_DIR}")
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+add_library(xxHash::library ALIAS PkgConfig::XXHASH)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 find_program(CARGO_PROGRAM NAMES cargo cargo-web REQUIRED)
 
 if(LONGHAND_BUILD_SERVER OR LONGHAND_BUILD_CLIENT)

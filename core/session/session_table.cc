@@ -1,0 +1,75 @@
+#include "core/session/session_table.h"
+
+namespace longhand {
+
+SessionTable::Pin SessionTable::Use(const SessionKey& key) {
+  return MakePin(key, /*is_user=*/true);
+}
+
+SessionTable::Pin SessionTable::Visit(const SessionKey& key) {
+  return MakePin(key, /*is_user=*/false);
+}
+
+std::vector<SessionKey> SessionTable::Keys() const {
+  absl::MutexLock lock(&mutex_);
+  return {order_.begin(), order_.end()};
+}
+
+size_t SessionTable::size() const {
+  absl::MutexLock lock(&mutex_);
+  return slots_.size();
+}
+
+void SessionTable::NoteRested(const SessionKey& key) {
+  absl::MutexLock lock(&mutex_);
+  ForgetRested(key);
+  rested_places_[key] = rested_.insert(rested_.end(), key);
+}
+
+std::optional<SessionKey> SessionTable::TakeRested() {
+  absl::MutexLock lock(&mutex_);
+  if (rested_.empty()) return std::nullopt;
+  SessionKey key = rested_.front();
+  ForgetRested(key);
+  return key;
+}
+
+SessionTable::Pin SessionTable::MakePin(const SessionKey& key, bool is_user) {
+  absl::MutexLock lock(&mutex_);
+  const auto [found, is_new] = slots_.try_emplace(key);
+  Slot& slot = found->second;
+  if (is_new) {
+    slot.entry = std::make_shared<SessionEntry>(key);
+    slot.place = order_.insert(order_.end(), key);
+  } else if (is_user) {
+    order_.splice(order_.end(), order_, slot.place);
+  }
+  if (is_user) {
+    ++slot.entry->users;
+    ForgetRested(key);
+  }
+  ++slot.pins;
+  return Pin(this, slot.entry, is_user);
+}
+
+void SessionTable::Unpin(const std::shared_ptr<SessionEntry>& entry,
+                         bool is_user) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = slots_.find(entry->key);
+  Slot& slot = found->second;
+  if (is_user) --entry->users;
+  // With no pin left nobody changes the stage.
+  if (--slot.pins == 0 && entry->stage == SessionEntry::Stage::kEmpty) {
+    order_.erase(slot.place);
+    slots_.erase(found);
+  }
+}
+
+void SessionTable::ForgetRested(const SessionKey& key) {
+  const auto found = rested_places_.find(key);
+  if (found == rested_places_.end()) return;
+  rested_.erase(found->second);
+  rested_places_.erase(found);
+}
+
+}  // namespace longhand
