@@ -6,18 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "core/attention/retrieval_options.h"
 #include "core/base/error.h"
 
 namespace longhand {
 namespace {
-
-void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
-  proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
-  proto->set_nanos(static_cast<int32_t>(
-      absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
-}
 
 std::string FloatBytes(const std::vector<float>& values) {
   return longhand::FloatBytes(values.data(), values.size());
@@ -41,6 +34,12 @@ void SetNames(const Names& names,
 }
 
 }  // namespace
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
+  proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  proto->set_nanos(static_cast<int32_t>(
+      absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
+}
 
 std::string FloatBytes(const float* values, size_t count) {
   std::string bytes(count * sizeof(float), '\0');

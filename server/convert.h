@@ -12,9 +12,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/engine/encode_types.h"
 #include "core/engine/encoder.h"
 #include "core/text/token_sequence.h"
+#include "google/protobuf/duration.pb.h"
 #include "longhand/v1/encoder_service.pb.h"
 #include "longhand/v1/model_service.pb.h"
 #include "server/served_model.h"
@@ -63,6 +65,9 @@ v1::TokenizeResponse ToProto(const TokenSequence& tokens,
 
 v1::Model ToProto(const ServedModel& model, const EncoderOptions& encoder,
                   uint64_t max_message_bytes);
+
+// To the nanosecond.
+void SetDuration(absl::Duration duration, google::protobuf::Duration* proto);
 
 // Little-endian float32, as all vectors travel.
 std::string FloatBytes(const float* values, size_t count);

@@ -11,6 +11,22 @@
 namespace longhand {
 namespace {
 
+constexpr double kMaxSeconds = 30.0 * 24 * 3600;
+
+CLI::Option* FinishSize(CLI::Option* option, uint64_t min, uint64_t max) {
+  return option
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true).description(""))
+      ->check(Between(static_cast<double>(min), static_cast<double>(max)))
+      ->type_name("SIZE");
+}
+
+std::string FormatSeconds(absl::Duration duration) {
+  const int64_t seconds = absl::ToInt64Seconds(duration);
+  return absl::Seconds(seconds) == duration
+             ? absl::StrCat(seconds)
+             : absl::StrCat(absl::ToDoubleSeconds(duration));
+}
+
 std::string FormatSize(uint64_t bytes) {
   if (bytes == 0) return "0";
   for (auto [shift, unit] : {std::pair(30, "GiB"), {20, "MiB"}, {10, "KiB"}}) {
@@ -41,17 +57,37 @@ FlagGroup::FlagGroup(CLI::App* app, std::string name)
 CLI::Option* FlagGroup::AddSize(const std::string& flag, uint64_t* value,
                                 uint64_t min, uint64_t max,
                                 const std::string& help) {
-  return Add(flag, value, help)
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true).description(""))
-      ->check(Between(min, max))
-      ->default_str(FormatSize(*value))
-      ->type_name("SIZE");
+  return FinishSize(Add(flag, value, help), min, max)
+      ->default_str(FormatSize(*value));
+}
+
+CLI::Option* FlagGroup::AddSize(const std::string& flag,
+                                std::optional<uint64_t>* value, uint64_t min,
+                                uint64_t max, const std::string& help) {
+  return FinishSize(Add(flag, value, help), min, max);
+}
+
+CLI::Option* FlagGroup::AddDuration(const std::string& flag,
+                                    absl::Duration* value, double min_seconds,
+                                    const std::string& help) {
+  return AddFunction(
+             flag,
+             [value](const std::string& text) {
+               double seconds = 0;
+               if (absl::SimpleAtod(text, &seconds)) {
+                 *value = absl::Seconds(seconds);
+               }
+             },
+             help)
+      ->check(Between(min_seconds, kMaxSeconds))
+      ->default_str(FormatSeconds(*value))
+      ->type_name("SECONDS");
 }
 
 CLI::Option* FlagGroup::AddSeconds(const std::string& flag, double* value,
                                    double min, const std::string& help) {
   return AddWithDefault(flag, value, help)
-      ->check(Between(min, 30.0 * 24 * 3600))
+      ->check(Between(min, kMaxSeconds))
       ->type_name("SECONDS");
 }
 

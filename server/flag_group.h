@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "CLI/App.hpp"
+#include "absl/time/time.h"
 #include "core/engine/encode_types.h"
 
 namespace longhand {
@@ -41,6 +43,11 @@ class FlagGroup {
 
   CLI::Option* AddSize(const std::string& flag, uint64_t* value, uint64_t min,
                        uint64_t max, const std::string& help);
+  // Without a default, which `help` should state.
+  CLI::Option* AddSize(const std::string& flag, std::optional<uint64_t>* value,
+                       uint64_t min, uint64_t max, const std::string& help);
+  CLI::Option* AddDuration(const std::string& flag, absl::Duration* value,
+                           double min_seconds, const std::string& help);
   CLI::Option* AddSeconds(const std::string& flag, double* value, double min,
                           const std::string& help);
   CLI::Option* AddInt(const std::string& flag, int* value, int min, int max,

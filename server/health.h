@@ -16,8 +16,9 @@ class Health {
   // `service` is of a server that was built after Enable, and outlives this.
   explicit Health(grpc::HealthCheckServiceInterface* service);
 
-  // SERVING for "" and every service.
-  void SetReady();
+  // SERVING for "" and every service; the SessionService stays unknown where
+  // there are no sessions.
+  void SetReady(bool with_sessions);
 
   // NOT_SERVING for all, for ever; watchers are told at once.
   void SetDraining();

@@ -32,6 +32,7 @@
 #include "server/logging.h"
 #include "server/served_model.h"
 #include "server/server.h"
+#include "server/session_setup.h"
 
 namespace longhand {
 namespace {
@@ -189,9 +190,11 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(
                       Encoder::Create(std::move(model), config.encoder));
   LH_ASSIGN_OR_RETURN(ServedModel served, DescribeModel(*encoder));
   LogModel(served, encoder->options());
-  LH_ASSIGN_OR_RETURN(
-      std::unique_ptr<Server> server,
-      Server::Start(config, std::move(served), std::move(encoder)));
+  LH_ASSIGN_OR_RETURN(SessionParts sessions,
+                      OpenSessions(config, encoder.get()));
+  LH_ASSIGN_OR_RETURN(std::unique_ptr<Server> server,
+                      Server::Start(config, std::move(served),
+                                    std::move(encoder), std::move(sessions)));
   LogListening(config, *server);
   if (!config.port_file.empty()) {
     LH_RETURN_IF_ERROR(WritePortFile(config.port_file, server->port()));
@@ -218,8 +221,15 @@ int RunServer(const ServerConfig& config) {
   sigwait(&signals, &number);
   Log(LogLevel::kInfo, "draining", {{"signal", number}});
   StartWatchdog(config.drain_delay + config.drain_timeout + kDrainGrace);
-  (*server)->Drain(config.drain_delay, config.drain_timeout);
+  const absl::Status drained =
+      (*server)->Drain(config.drain_delay, config.drain_timeout);
   server->reset();
+  if (!drained.ok()) {
+    Log(LogLevel::kError, "sessions did not reach the store in time",
+        {{"reason", StatusReason(drained)},
+         {"message", std::string(drained.message())}});
+    return kExitNotDrained;
+  }
   Log(LogLevel::kInfo, "drained");
   return kExitOk;
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "prometheus/gauge.h"
@@ -41,6 +42,41 @@ constexpr std::array<const char*, 17> kCodeNames = {"OK",
 
 constexpr char kEncoderService[] = "longhand.v1.EncoderService";
 constexpr char kModelService[] = "longhand.v1.ModelService";
+constexpr char kSessionService[] = "longhand.v1.SessionService";
+
+// Reasons of appends that were not applied, and the label of each.
+constexpr std::pair<std::string_view, std::string_view> kAppendReasons[] = {
+    {"APPEND_ID_REUSED", "id_reused"},
+    {"CHECKSUM", "checksum"},
+    {"CONCURRENT_APPEND", "conflict"},
+    {"DRAINING", "draining"},
+    {"DURABILITY_UNAVAILABLE", "durability"},
+    {"FINGERPRINT_MISMATCH", "fingerprint"},
+    {"MODEL_FINGERPRINT_MISMATCH", "fingerprint"},
+    {"OFFSET_ALREADY_WRITTEN", "already_written"},
+    {"OFFSET_GAP", "gap"},
+    {"OVERLOADED", "overloaded"},
+    {"SESSION_CLOSED", "closed"},
+    {"SESSION_EVICTED", "evicted"},
+    {"SESSION_EXPIRED", "expired"},
+    {"SESSION_NOT_FOUND", "not_found"},
+    {"SHUTTING_DOWN", "draining"},
+    {"STALE_GENERATION", "stale_generation"},
+    {"STATE_DIVERGED", "diverged"},
+    {"WRONG_REPLICA", "wrong_replica"}};
+
+// The label of all other errors of a code.
+constexpr std::pair<absl::StatusCode, std::string_view> kAppendCodes[] = {
+    {absl::StatusCode::kCancelled, "cancelled"},
+    {absl::StatusCode::kDeadlineExceeded, "deadline"},
+    {absl::StatusCode::kInvalidArgument, "invalid"},
+    {absl::StatusCode::kResourceExhausted, "limit"},
+    {absl::StatusCode::kUnavailable, "store"},
+    {absl::StatusCode::kDataLoss, "corrupt"}};
+
+constexpr std::string_view kApplied = "applied";
+constexpr std::string_view kDuplicate = "duplicate";
+constexpr std::string_view kFailed = "failed";
 
 // Documents take from a millisecond to the limit of a stream.
 Buckets SecondsBuckets() {
@@ -108,6 +144,39 @@ Counter& AddRejected(Registry& registry, const char* reason) {
                     {{"reason", reason}});
 }
 
+std::map<std::string_view, Counter*> AddAppends(Registry& registry) {
+  std::map<std::string_view, Counter*> counters;
+  auto add = [&](std::string_view result) {
+    counters[result] =
+        &AddCounter(registry, "longhand_session_appends_total",
+                    "Appends to sessions, by what became of them.",
+                    {{"result", std::string(result)}});
+  };
+  for (std::string_view result : {kApplied, kDuplicate, kFailed}) add(result);
+  for (const auto& [reason, result] : kAppendReasons) add(result);
+  for (const auto& [code, result] : kAppendCodes) add(result);
+  return counters;
+}
+
+MethodMetrics AddSessionMethod(Registry& registry, const char* type,
+                               const char* method) {
+  return AddMethod(registry, type, kSessionService, method);
+}
+
+void AddBuildInfo(Registry& registry, const BuildLabels& build) {
+  prometheus::BuildGauge()
+      .Name("longhand_build_info")
+      .Help("1; the labels say what runs.")
+      .Register(registry)
+      .Add({{"version", build.version},
+            {"grpc", grpc::Version()},
+            {"onednn", build.onednn_version},
+            {"isa", build.isa},
+            {"model", build.model},
+            {"fingerprint", build.fingerprint}})
+      .Set(1);
+}
+
 }  // namespace
 
 Metrics::Metrics(const BuildLabels& build)
@@ -119,6 +188,22 @@ Metrics::Metrics(const BuildLabels& build)
           AddMethod(*registry_, "bidi_stream", kEncoderService, "EncodeBatch")),
       get_model(AddMethod(*registry_, "unary", kModelService, "GetModel")),
       tokenize(AddMethod(*registry_, "unary", kModelService, "Tokenize")),
+      create_session(AddSessionMethod(*registry_, "unary", "CreateSession")),
+      get_session(AddSessionMethod(*registry_, "unary", "GetSession")),
+      list_sessions(AddSessionMethod(*registry_, "unary", "ListSessions")),
+      delete_session(AddSessionMethod(*registry_, "unary", "DeleteSession")),
+      append_session(
+          AddSessionMethod(*registry_, "bidi_stream", "AppendSession")),
+      query_session(AddSessionMethod(*registry_, "unary", "QuerySession")),
+      fork_session(AddSessionMethod(*registry_, "unary", "ForkSession")),
+      rewind_session(
+          AddSessionMethod(*registry_, "server_stream", "RewindSession")),
+      edit_session(
+          AddSessionMethod(*registry_, "server_stream", "EditSession")),
+      export_session(
+          AddSessionMethod(*registry_, "server_stream", "ExportSession")),
+      import_session(
+          AddSessionMethod(*registry_, "client_stream", "ImportSession")),
       request_tokens(AddHistogram(*registry_, "longhand_request_tokens",
                                   "Tokens in a completed document.",
                                   TokenBuckets())),
@@ -137,18 +222,37 @@ Metrics::Metrics(const BuildLabels& build)
       wasted_failed_tokens(AddWasted(*registry_, "failed")),
       rejected_documents(AddRejected(*registry_, "documents")),
       rejected_memory(AddRejected(*registry_, "memory")),
-      rejected_shutting_down(AddRejected(*registry_, "shutting_down")) {
-  prometheus::BuildGauge()
-      .Name("longhand_build_info")
-      .Help("1; the labels say what runs.")
-      .Register(*registry_)
-      .Add({{"version", build.version},
-            {"grpc", grpc::Version()},
-            {"onednn", build.onednn_version},
-            {"isa", build.isa},
-            {"model", build.model},
-            {"fingerprint", build.fingerprint}})
-      .Set(1);
+      rejected_shutting_down(AddRejected(*registry_, "shutting_down")),
+      session_append_seconds(AddHistogram(
+          *registry_, "longhand_session_append_seconds",
+          "Time that the session took for an append, refused ones included.",
+          SecondsBuckets())),
+      session_query_seconds(AddHistogram(
+          *registry_, "longhand_session_query_seconds",
+          "Time that the session took for the questions of a call.",
+          SecondsBuckets())),
+      session_appends_(AddAppends(*registry_)) {
+  AddBuildInfo(*registry_, build);
+}
+
+void Metrics::RecordAppend(bool duplicate) {
+  session_appends_.at(duplicate ? kDuplicate : kApplied)->Increment();
+}
+
+void Metrics::RecordAppendFailure(const absl::Status& why) {
+  const std::string reason = StatusReason(why);
+  std::string_view result = kFailed;
+  for (const auto& [code, label] : kAppendCodes) {
+    if (why.code() == code) result = label;
+  }
+  for (const auto& [name, label] : kAppendReasons) {
+    if (reason == name) result = label;
+  }
+  session_appends_.at(result)->Increment();
+}
+
+double Metrics::session_appends(std::string_view result) const {
+  return session_appends_.at(result)->Value();
 }
 
 CallRecorder::CallRecorder(const MethodMetrics& metrics)

@@ -9,8 +9,10 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -61,6 +63,17 @@ class Metrics {
   const MethodMetrics encode_batch;
   const MethodMetrics get_model;
   const MethodMetrics tokenize;
+  const MethodMetrics create_session;
+  const MethodMetrics get_session;
+  const MethodMetrics list_sessions;
+  const MethodMetrics delete_session;
+  const MethodMetrics append_session;
+  const MethodMetrics query_session;
+  const MethodMetrics fork_session;
+  const MethodMetrics rewind_session;
+  const MethodMetrics edit_session;
+  const MethodMetrics export_session;
+  const MethodMetrics import_session;
 
   prometheus::Histogram& request_tokens;
   prometheus::Histogram& tokenize_seconds;
@@ -75,6 +88,19 @@ class Metrics {
   prometheus::Counter& rejected_documents;  // by Encoder::Open
   prometheus::Counter& rejected_memory;
   prometheus::Counter& rejected_shutting_down;
+
+  prometheus::Histogram& session_append_seconds;
+  prometheus::Histogram& session_query_seconds;
+
+  // What became of one append.
+  void RecordAppend(bool duplicate);
+  void RecordAppendFailure(const absl::Status& why);
+  // The value of longhand_session_appends_total{result="`result`"}.
+  double session_appends(std::string_view result) const;
+
+ private:
+  // By result.
+  const std::map<std::string_view, prometheus::Counter*> session_appends_;
 };
 
 // Records one call. Received and Sent come from anywhere; Finished once.

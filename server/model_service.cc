@@ -11,6 +11,7 @@
 #include "core/base/status_macros.h"
 #include "core/text/text_stream.h"
 #include "server/convert.h"
+#include "server/session_convert.h"
 #include "server/unary_reactor.h"
 
 namespace longhand {
@@ -112,12 +113,21 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
   const ServiceContext& context_;
 };
 
+v1::Model Describe(const ServiceContext& context) {
+  v1::Model model = ToProto(context.model, context.encoder.options(),
+                            context.limits.max_message_bytes);
+  if (const SessionHost* sessions = context.sessions; sessions != nullptr) {
+    *model.mutable_session_limits() =
+        ToProto(sessions->manager().options(), sessions->store_name(),
+                sessions->manager().durability());
+  }
+  return model;
+}
+
 }  // namespace
 
 ModelService::ModelService(const ServiceContext& context)
-    : context_(context),
-      model_(ToProto(context.model, context.encoder.options(),
-                     context.limits.max_message_bytes)) {}
+    : context_(context), model_(Describe(context)) {}
 
 grpc::ServerUnaryReactor* ModelService::GetModel(
     grpc::CallbackServerContext* call, const v1::GetModelRequest* request,

@@ -15,6 +15,9 @@
 namespace longhand {
 namespace {
 
+// Less than the process waits for a late drain.
+constexpr absl::Duration kLastDrain = absl::Seconds(3);
+
 RequestLimits LimitsFrom(const ServerConfig& config) {
   RequestLimits limits;
   limits.max_message_bytes = config.max_message_bytes;
@@ -22,6 +25,11 @@ RequestLimits LimitsFrom(const ServerConfig& config) {
   limits.max_stream = config.max_stream;
   limits.stall_timeout = config.stall_timeout;
   return limits;
+}
+
+std::unique_ptr<SessionHost> MakeHost(SessionParts parts, int threads) {
+  if (parts.manager == nullptr) return nullptr;
+  return std::make_unique<SessionHost>(std::move(parts), threads);
 }
 
 BuildLabels LabelsFrom(const ModelInfo& info) {
@@ -36,9 +44,9 @@ BuildLabels LabelsFrom(const ModelInfo& info) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerConfig& config, ServedModel model,
-    std::unique_ptr<Encoder> encoder) {
-  std::unique_ptr<Server> server(
-      new Server(config, std::move(model), std::move(encoder)));
+    std::unique_ptr<Encoder> encoder, SessionParts sessions) {
+  std::unique_ptr<Server> server(new Server(
+      config, std::move(model), std::move(encoder), std::move(sessions)));
   if (!config.metrics_listen.empty()) {
     LH_RETURN_IF_ERROR(server->StartMetrics(config.metrics_listen));
   }
@@ -47,23 +55,33 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
 }
 
 Server::Server(const ServerConfig& config, ServedModel model,
-               std::unique_ptr<Encoder> encoder)
+               std::unique_ptr<Encoder> encoder, SessionParts sessions)
     : model_(std::move(model)),
       metrics_(std::make_unique<Metrics>(LabelsFrom(model_.info))),
       encoder_(std::move(encoder)),
+      sessions_(MakeHost(std::move(sessions), config.sessions.threads)),
       context_{.encoder = *encoder_,
                .model = model_,
                .metrics = *metrics_,
-               .limits = LimitsFrom(config)},
+               .limits = LimitsFrom(config),
+               .sessions = sessions_.get()},
       encoder_service_(context_),
       model_service_(context_),
+      session_service_(context_),
       process_metrics_(std::make_shared<ProcessMetrics>(
-          [this] { return encoder_->open_documents(); })) {}
+          [this] { return encoder_->open_documents(); })) {
+  if (sessions_ != nullptr) {
+    session_metrics_ = std::make_shared<SessionMetrics>(
+        [this] { return sessions_->manager().stats(); });
+  }
+}
 
 Server::~Server() {
   exposer_.reset();
-  Drain(absl::ZeroDuration(), absl::ZeroDuration());
-  // Its last callbacks use the members that go next.
+  // Who wanted to know has called it before.
+  Drain(absl::ZeroDuration(), absl::ZeroDuration()).IgnoreError();
+  // Their last callbacks use the members that go next.
+  sessions_.reset();
   encoder_.reset();
 }
 
@@ -75,6 +93,9 @@ absl::Status Server::StartMetrics(const std::string& address) {
   }
   exposer_->RegisterCollectable(metrics_->registry());
   exposer_->RegisterCollectable(process_metrics_);
+  if (session_metrics_ != nullptr) {
+    exposer_->RegisterCollectable(session_metrics_);
+  }
   return absl::OkStatus();
 }
 
@@ -87,6 +108,7 @@ absl::Status Server::StartGrpc(const ServerConfig& config) {
   builder->AddListeningPort(config.listen, credentials, &port);
   builder->RegisterService(&encoder_service_);
   builder->RegisterService(&model_service_);
+  builder->RegisterService(&session_service_);
   grpc_server_ = builder->BuildAndStart();
   // gRPC reports 1 as the port of a Unix socket.
   if (grpc_server_ == nullptr || port == 0) {
@@ -95,7 +117,7 @@ absl::Status Server::StartGrpc(const ServerConfig& config) {
   }
   port_ = config.listen.starts_with("unix:") ? -1 : port;
   health_ = std::make_unique<Health>(grpc_server_->GetHealthCheckService());
-  health_->SetReady();
+  health_->SetReady(/*with_sessions=*/sessions_ != nullptr);
   return absl::OkStatus();
 }
 
@@ -105,14 +127,20 @@ int Server::metrics_port() const {
   return ports.empty() ? 0 : ports.front();
 }
 
-void Server::Drain(absl::Duration delay, absl::Duration timeout) {
-  if (grpc_server_ == nullptr) return;
+absl::Status Server::Drain(absl::Duration delay, absl::Duration timeout) {
+  if (grpc_server_ == nullptr) return absl::OkStatus();
   health_->SetDraining();
   absl::SleepFor(delay);
-  grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + timeout));
+  const absl::Time deadline = absl::Now() + timeout;
+  absl::Status status;
+  if (sessions_ != nullptr) status = sessions_->Drain(deadline);
+  grpc_server_->Shutdown(absl::ToChronoTime(deadline));
   grpc_server_->Wait();
   health_.reset();
   grpc_server_.reset();
+  // What hindered it may have been a call.
+  if (!status.ok()) status = sessions_->Drain(absl::Now() + kLastDrain);
+  return status;
 }
 
 }  // namespace longhand

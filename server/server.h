@@ -22,6 +22,9 @@
 #include "server/served_model.h"
 #include "server/server_config.h"
 #include "server/service_context.h"
+#include "server/session_host.h"
+#include "server/session_metrics.h"
+#include "server/session_service.h"
 
 namespace longhand {
 
@@ -29,10 +32,11 @@ class Server {
  public:
   // Opens the ports and serves. Errors say what to do: UNAVAILABLE (reason
   // LISTEN_FAILED), or what MakeServerCredentials reports. Nothing is open
-  // after an error.
+  // after an error. Without a manager in `sessions` it keeps none; else they
+  // may use `encoder`.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServerConfig& config, ServedModel model,
-      std::unique_ptr<Encoder> encoder);
+      std::unique_ptr<Encoder> encoder, SessionParts sessions = {});
 
   // Ends calls at once if Drain was not called.
   ~Server();
@@ -43,26 +47,32 @@ class Server {
   int metrics_port() const;
   const Metrics& metrics() const { return *metrics_; }
 
-  // Says NOT_SERVING, keeps serving for `delay`, then refuses new calls and
-  // waits for the others; those that are open after `timeout` are cancelled.
-  // Blocks until all calls have ended.
-  void Drain(absl::Duration delay, absl::Duration timeout);
+  // Says NOT_SERVING, keeps serving for `delay`, then tells append streams
+  // where their sessions stand and brings these to the store, then refuses new
+  // calls and waits for the others; those that are open `timeout` after the
+  // delay are cancelled. Blocks until all calls have ended.
+  // DEADLINE_EXCEEDED if sessions could not be brought to the store.
+  absl::Status Drain(absl::Duration delay, absl::Duration timeout);
 
  private:
   Server(const ServerConfig& config, ServedModel model,
-         std::unique_ptr<Encoder> encoder);
+         std::unique_ptr<Encoder> encoder, SessionParts sessions);
 
   absl::Status StartMetrics(const std::string& address);
   absl::Status StartGrpc(const ServerConfig& config);
 
-  // In the order of dependence: calls record into metrics_ and use encoder_.
+  // In the order of dependence: calls record into metrics_ and use encoder_ and
+  // sessions_, which uses encoder_.
   const ServedModel model_;
   const std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Encoder> encoder_;
+  std::unique_ptr<SessionHost> sessions_;  // null: none are kept
   const ServiceContext context_;
   EncoderService encoder_service_;
   ModelService model_service_;
+  SessionService session_service_;
   std::shared_ptr<ProcessMetrics> process_metrics_;
+  std::shared_ptr<SessionMetrics> session_metrics_;
   std::unique_ptr<prometheus::Exposer> exposer_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Health> health_;

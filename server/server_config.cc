@@ -15,6 +15,7 @@
 #include "core/base/status_macros.h"
 #include "server/flag_group.h"
 #include "server/listen_address.h"
+#include "server/session_flags.h"
 
 namespace longhand {
 namespace {
@@ -22,9 +23,9 @@ namespace {
 constexpr std::string_view kAbout =
     R"(longhand-server: turns documents of any length into vectors over gRPC.
 
-It loads one model, listens on one address and serves longhand.v1.EncoderService
-and longhand.v1.ModelService, the standard health service, and Prometheus
-metrics on a port of their own. SIGTERM drains it.)";
+It loads one model, listens on one address and serves longhand.v1.EncoderService,
+longhand.v1.SessionService and longhand.v1.ModelService, the standard health
+service, and Prometheus metrics on a port of their own. SIGTERM drains it.)";
 
 constexpr std::string_view kFooter =
     R"(A value comes from the command line, else from the --config file, else from
@@ -39,6 +40,7 @@ Examples:
   longhand-server --model models/all-MiniLM-L6-v2
   longhand-server --listen 0.0.0.0:50051 --tls-cert server.pem \
       --tls-key server.key --tls-client-ca clients.pem
+  longhand-server --session-store rocksdb --session-dir /var/lib/longhand
   longhand-server --print-config > longhand.toml
   longhand-server --config longhand.toml --workers 4)";
 
@@ -148,7 +150,7 @@ void AddTimeFlags(CLI::App* app, Seconds* seconds) {
   group.AddSeconds("--max-request-seconds", &seconds->request, 0.001,
                    "Unary calls; shorter client deadlines are kept");
   group.AddSeconds("--max-stream-seconds", &seconds->stream, 0.001,
-                   "EncodeStream and EncodeBatch, from first to last message");
+                   "Streams, from first to last message");
   group.AddSeconds("--stall-timeout-seconds", &seconds->stall, 0.01,
                    "End a stream whose client neither sends nor reads for so "
                    "long");
@@ -225,7 +227,7 @@ absl::Status Validate(const ServerConfig& config) {
         "--tls-client-ca. If the network is closed to strangers, "
         "--insecure-allow-remote-plaintext overrides this"));
   }
-  return absl::OkStatus();
+  return CheckSessionConfig(config.sessions, config.listen);
 }
 
 void ApplySeconds(const Seconds& seconds, ServerConfig* config) {
@@ -323,6 +325,7 @@ void AddAllFlags(CLI::App* app, Flags* flags) {
   AddModelFlags(app, &flags->config.model);
   AddComputeFlags(app, &flags->config.encoder);
   AddDefaultFlags(app, &flags->config.encoder.defaults);
+  AddSessionFlags(app, &flags->config.sessions);
   AddNetworkFlags(app, &flags->config);
   AddTimeFlags(app, &flags->seconds);
   AddObservabilityFlags(app, &flags->config);

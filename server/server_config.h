@@ -12,6 +12,8 @@
 #include "absl/time/time.h"
 #include "core/engine/encoder.h"
 #include "core/model/model.h"
+#include "core/session/session_manager.h"
+#include "core/store/session_store.h"
 #include "server/logging.h"
 
 namespace longhand {
@@ -24,9 +26,25 @@ struct TlsConfig {
   bool enabled() const { return !cert_file.empty(); }
 };
 
+struct SessionConfig {
+  // A name from session_stores.def, or "none": no sessions.
+  std::string store = "memory";
+  SessionStoreOptions store_options;
+  std::string redis_password_file;
+  std::string snapshot_key_file;
+  std::string owner;          // empty: made of the address
+  uint64_t memory_bytes = 0;  // 0: a quarter of what there is
+  // Unset: a quarter of memory_bytes.
+  std::optional<uint64_t> cache_bytes;
+  int threads = 16;
+  // What the above does not set.
+  SessionManagerOptions manager;
+};
+
 struct ServerConfig {
   ModelOptions model;
   EncoderOptions encoder;
+  SessionConfig sessions;
 
   std::string listen = "127.0.0.1:50051";
   bool insecure_allow_remote_plaintext = false;

@@ -10,6 +10,7 @@
 #include "core/engine/encoder.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
+#include "server/session_host.h"
 
 namespace longhand {
 
@@ -30,6 +31,8 @@ struct ServiceContext {
   const ServedModel& model;
   Metrics& metrics;
   RequestLimits limits;
+  // Null: the server keeps no sessions.
+  SessionHost* sessions = nullptr;
 };
 
 }  // namespace longhand

@@ -1,9 +1,9 @@
-// StreamReactor: the base of bidirectional streams. It keeps the rules of
-// gRPC's callback API in one place: one read and one write in flight, nothing
-// after Finish, always a Finish. Derived classes see messages one at a time and
-// say when they want the next; they send from any thread into a bounded queue.
-// A stream owns itself until gRPC is done with it; whoever still holds a
-// reference may call it safely later. Thread-safe.
+// StreamReactor: the base of streaming calls, in both directions or in one. It
+// keeps the rules of gRPC's callback API in one place: one read and one write
+// in flight, nothing after Finish, always a Finish. Derived classes see
+// messages one at a time and say when they want the next; they send from any
+// thread into a bounded queue. A stream owns itself until gRPC is done with it;
+// whoever still holds a reference may call it safely later. Thread-safe.
 //
 // All gRPC operations are started by Pump, by one thread at a time and without
 // the lock: state is changed under the lock, then whichever thread pumps acts
@@ -19,6 +19,7 @@
 #include <deque>
 #include <memory>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -34,9 +35,34 @@
 
 namespace longhand {
 
+// In place of the message type of a direction in which one message goes, which
+// gRPC's method handler gets as an argument.
+struct NoStream {};
+
+// gRPC's reactor for the directions that are streams. Reactions to the other
+// one are never called.
+template <typename Request, typename Response>
+class DirectionsReactor : public grpc::ServerBidiReactor<Request, Response> {};
+
+template <typename Response>
+class DirectionsReactor<NoStream, Response>
+    : public grpc::ServerWriteReactor<Response> {
+ public:
+  virtual void OnReadDone(bool ok) = 0;
+  void StartRead(NoStream*) {}
+};
+
+template <typename Request>
+class DirectionsReactor<Request, NoStream>
+    : public grpc::ServerReadReactor<Request> {
+ public:
+  virtual void OnWriteDone(bool ok) = 0;
+  void StartWrite(const NoStream*) {}
+};
+
 template <typename Request, typename Response>
 class StreamReactor
-    : public grpc::ServerBidiReactor<Request, Response>,
+    : public DirectionsReactor<Request, Response>,
       public std::enable_shared_from_this<StreamReactor<Request, Response>> {
  public:
   void OnReadDone(bool ok) final;
@@ -44,7 +70,8 @@ class StreamReactor
   void OnCancel() final { Abort(CancelReason(deadline_)); }
   void OnDone() final;
 
-  // Starts reading. Call once, right after construction.
+  // Starts reading, if there is a stream to read. Call once, right after
+  // construction.
   void Start();
 
  protected:
@@ -68,6 +95,10 @@ class StreamReactor
   virtual void OnAbort(const absl::Status& why) = 0;
   // The queue has room again after HasRoom said no.
   virtual void OnRoom() = 0;
+  // The call ends with `status`; the last moment at which what gRPC gave to the
+  // method handler may be used. Where responses are no stream and `status` is
+  // OK, the response must be set here.
+  virtual void OnFinishing(const absl::Status& /*status*/) {}
   // gRPC is done with the stream: drop references to the work.
   virtual void OnFinished() = 0;
 
@@ -80,6 +111,8 @@ class StreamReactor
   // Ends the stream: if OK after what is queued, else at once. The first error
   // wins.
   void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // Ends the stream after what is queued, also if `status` is an error.
+  void CloseAfterQueue(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   // Close, and OnAbort.
   void Abort(const absl::Status& why);
 
@@ -130,6 +163,8 @@ class StreamReactor
   bool room_wanted_ ABSL_GUARDED_BY(mu_) = false;
   bool cancel_wanted_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  // An error that waits for the queue.
+  bool flushing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
@@ -142,7 +177,11 @@ template <typename Request, typename Response>
 void StreamReactor<Request, Response>::Start() {
   self_ = this->shared_from_this();
   ArmTimer();
-  ReadNext();
+  if constexpr (std::is_same_v<Request, NoStream>) {
+    recorder_.Received();
+  } else {
+    ReadNext();
+  }
 }
 
 template <typename Request, typename Response>
@@ -240,14 +279,29 @@ void StreamReactor<Request, Response>::Close(const absl::Status& status) {
   std::deque<Queued> dropped;
   {
     absl::MutexLock lock(&mu_);
-    // An error counts even while an OK close waits for its queue.
-    if (finished_ || (closing_ && (status.ok() || !status_.ok()))) return;
+    if (finished_ || (closing_ && status.ok())) return;
+    // An error counts even while a close waits for its queue.
+    if (closing_ && !status_.ok() && !flushing_) return;
+    if (!flushing_) status_ = status;
     closing_ = true;
-    status_ = status;
+    flushing_ = false;
     if (!status.ok()) {
       dropped.swap(queue_);
       queued_bytes_ = write_in_flight_ ? writing_.bytes : 0;
     }
+  }
+  Pump();
+}
+
+template <typename Request, typename Response>
+void StreamReactor<Request, Response>::CloseAfterQueue(
+    const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (closing_) return;
+    closing_ = true;
+    flushing_ = !status.ok();
+    status_ = status;
   }
   Pump();
 }
@@ -325,6 +379,8 @@ void StreamReactor<Request, Response>::FinishCall() {
     absl::MutexLock lock(&mu_);
     status = status_;
   }
+  OnFinishing(status);
+  if (std::is_same_v<Response, NoStream> && status.ok()) recorder_.Sent();
   AddRetryTrailer(status, context_);
   recorder_.Finished(static_cast<grpc::StatusCode>(status.code()));
   LogCall(method_, status, recorder_.elapsed());
@@ -356,7 +412,7 @@ void StreamReactor<Request, Response>::OnTimer() {
   {
     absl::MutexLock lock(&mu_);
     const absl::Time now = absl::Now();
-    if (closing_ && !status_.ok()) {
+    if (closing_ && !status_.ok() && !flushing_) {
       // The status cannot pass a message that the client does not read.
       cancel_wanted_ = write_in_flight_;
     } else if (now >= deadline_) {

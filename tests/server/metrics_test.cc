@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
 #include "server/process_metrics.h"
+#include "server/session_metrics.h"
 
 namespace longhand {
 namespace {
@@ -45,7 +46,10 @@ TEST(MetricsTest, EverySeriesExistsFromTheStart) {
   const Metrics metrics(kBuild);
   const std::string text = Text(metrics);
   for (const char* method :
-       {"Encode", "EncodeStream", "EncodeBatch", "GetModel", "Tokenize"}) {
+       {"Encode", "EncodeStream", "EncodeBatch", "GetModel", "Tokenize",
+        "CreateSession", "GetSession", "ListSessions", "DeleteSession",
+        "AppendSession", "QuerySession", "ForkSession", "RewindSession",
+        "EditSession", "ExportSession", "ImportSession"}) {
     EXPECT_THAT(text, HasSubstr("grpc_method=\"" + std::string(method) + "\""));
   }
   EXPECT_THAT(
@@ -53,6 +57,9 @@ TEST(MetricsTest, EverySeriesExistsFromTheStart) {
                       "\"Encode\",grpc_service=\"longhand.v1.EncoderService\","
                       "grpc_type=\"unary\"} 0"));
   EXPECT_THAT(text, HasSubstr("version=\"1.2.3\""));
+  EXPECT_THAT(
+      text,
+      HasSubstr("longhand_session_appends_total{result=\"duplicate\"} 0"));
 }
 
 TEST(MetricsTest, RecordingAddsNoSeries) {
@@ -67,6 +74,9 @@ TEST(MetricsTest, RecordingAddsNoSeries) {
         MakeError(static_cast<absl::StatusCode>(1 + (code + 16) % 16),
                   "REASON_" + std::to_string(code), "refused"),
         metrics);
+    metrics.RecordAppendFailure(
+        MakeError(static_cast<absl::StatusCode>(1 + (code + 16) % 16),
+                  "REASON_" + std::to_string(code), "refused"));
     DocumentRecorder document(metrics);
     document.OnProgress({.encoded_tokens = 5});
     document.OnDone(absl::Status(
@@ -127,6 +137,90 @@ TEST(MetricsTest, RefusalsAreCountedByWhatWasShort) {
   EXPECT_EQ(metrics.rejected_shutting_down.Value(), 1);
 }
 
+TEST(MetricsTest, AppendsAreCountedByWhatBecameOfThem) {
+  struct Case {
+    absl::StatusCode code;
+    std::string reason;
+    std::string result;
+  };
+  using Code = absl::StatusCode;
+  const std::vector<Case> cases = {
+      {Code::kOutOfRange, "OFFSET_GAP", "gap"},
+      {Code::kAlreadyExists, "OFFSET_ALREADY_WRITTEN", "already_written"},
+      {Code::kAborted, "CONCURRENT_APPEND", "conflict"},
+      {Code::kAborted, "STATE_DIVERGED", "diverged"},
+      {Code::kAborted, "WRONG_REPLICA", "wrong_replica"},
+      {Code::kAborted, "STALE_GENERATION", "stale_generation"},
+      {Code::kInvalidArgument, "APPEND_ID_REUSED", "id_reused"},
+      {Code::kInvalidArgument, "CHECKSUM", "checksum"},
+      {Code::kInvalidArgument, "BAD_APPEND", "invalid"},
+      {Code::kInvalidArgument, "INVALID_UTF8", "invalid"},
+      {Code::kNotFound, "SESSION_NOT_FOUND", "not_found"},
+      {Code::kNotFound, "SESSION_EXPIRED", "expired"},
+      {Code::kNotFound, "SESSION_EVICTED", "evicted"},
+      {Code::kFailedPrecondition, "SESSION_CLOSED", "closed"},
+      {Code::kFailedPrecondition, "MODEL_FINGERPRINT_MISMATCH", "fingerprint"},
+      {Code::kFailedPrecondition, "DURABILITY_UNAVAILABLE", "durability"},
+      {Code::kResourceExhausted, "SESSION_TOO_LARGE", "limit"},
+      {Code::kResourceExhausted, "TENANT_QUOTA", "limit"},
+      {Code::kUnavailable, "OVERLOADED", "overloaded"},
+      {Code::kUnavailable, "DRAINING", "draining"},
+      {Code::kUnavailable, "STORE_DEGRADED", "store"},
+      {Code::kDataLoss, "STORE_CORRUPT", "corrupt"},
+      {Code::kDeadlineExceeded, "QUEUE_TIMEOUT", "deadline"},
+      {Code::kCancelled, "CANCELLED", "cancelled"},
+      {Code::kInternal, "NUMERIC", "failed"},
+  };
+  for (const Case& c : cases) {
+    Metrics metrics(kBuild);
+    metrics.RecordAppendFailure(MakeError(c.code, c.reason, "refused"));
+    EXPECT_EQ(metrics.session_appends(c.result), 1) << c.reason;
+  }
+  Metrics metrics(kBuild);
+  metrics.RecordAppend(/*duplicate=*/false);
+  metrics.RecordAppend(/*duplicate=*/false);
+  metrics.RecordAppend(/*duplicate=*/true);
+  EXPECT_EQ(metrics.session_appends("applied"), 2);
+  EXPECT_EQ(metrics.session_appends("duplicate"), 1);
+}
+
+TEST(SessionMetricsTest, ValuesAreThoseOfTheManager) {
+  const SessionMetrics sessions([] {
+    return SessionManagerStats{.resident_sessions = 1,
+                               .memory_bytes = 2,
+                               .memory_limit_bytes = 3,
+                               .cache_bytes = 4,
+                               .cache_hits = 5,
+                               .cache_misses = 6,
+                               .evictions = 7,
+                               .restores = 8,
+                               .fencing_rejected = 9,
+                               .checksum_failures = 10,
+                               .store_errors = 11,
+                               .expired = 12,
+                               .dirty_sessions = 13,
+                               .store_healthy = false};
+  });
+  const std::string text =
+      prometheus::TextSerializer().Serialize(sessions.Collect());
+  for (const char* line :
+       {"longhand_sessions{state=\"resident\"} 1\n",
+        "longhand_session_memory_bytes 2\n",
+        "longhand_session_memory_limit_bytes 3\n",
+        "longhand_session_cache_bytes 4\n",
+        "longhand_session_cache_hits_total 5\n",
+        "longhand_session_cache_misses_total 6\n",
+        "longhand_session_evictions_total 7\n",
+        "longhand_session_restores_total 8\n",
+        "longhand_fencing_rejected_total 9\n",
+        "longhand_checksum_failures_total 10\n",
+        "longhand_session_store_errors_total 11\n",
+        "longhand_session_expired_total 12\n", "longhand_session_dirty 13\n",
+        "longhand_session_store_up 0\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST(ProcessMetricsTest, ValuesAreThoseOfThisProcess) {
   const ProcessMetrics process([] { return 3; });
   std::map<std::string, double> values;
@@ -153,9 +247,11 @@ TEST(MetricsTest, PromtoolFindsNothingToCriticise) {
   const ProcessMetrics process([] { return 0; });
   const std::string path =
       ::testing::TempDir() + "metrics." + std::to_string(getpid());
-  std::ofstream(path) << Text(metrics)
-                      << prometheus::TextSerializer().Serialize(
-                             process.Collect());
+  std::ofstream(path)
+      << Text(metrics)
+      << prometheus::TextSerializer().Serialize(process.Collect())
+      << prometheus::TextSerializer().Serialize(
+             SessionMetrics([] { return SessionManagerStats(); }).Collect());
   const std::string command = "promtool check metrics < " + path;
   EXPECT_EQ(std::system(command.c_str()), 0);
   std::remove(path.c_str());

@@ -143,6 +143,120 @@ TEST(ServerConfigTest, DefaultsOfRequestsAreRead) {
   EXPECT_EQ(command->config.model.adapter_file, "a.safetensors");
 }
 
+TEST(ServerConfigTest, SessionsAreKeptInMemoryByDefault) {
+  const auto command = Parse({});
+  ASSERT_TRUE(command.ok()) << command.status();
+  const SessionConfig& sessions = command->config.sessions;
+  EXPECT_EQ(sessions.store, "memory");
+  EXPECT_EQ(sessions.memory_bytes, 0U);
+  EXPECT_EQ(sessions.cache_bytes, std::nullopt);
+  EXPECT_EQ(sessions.threads, 16);
+  EXPECT_EQ(sessions.owner, "");
+  EXPECT_FALSE(sessions.store_options.quarantine_corrupt);
+  EXPECT_EQ(sessions.store_options.key_prefix, "longhand:");
+  EXPECT_EQ(sessions.manager.default_ttl, absl::Hours(1));
+  EXPECT_EQ(sessions.manager.max_ttl, absl::Hours(24 * 30));
+  EXPECT_EQ(sessions.manager.max_append_bytes, 1U << 20);
+}
+
+TEST(ServerConfigTest, SessionFlagsAreRead) {
+  const auto command = Parse({"--session-store=redis",
+                              "--session-redis-address=redis.test:6379",
+                              "--session-redis-username=u",
+                              "--session-redis-password-file=p",
+                              "--session-redis-tls-ca=ca",
+                              "--session-redis-tls-cert=c",
+                              "--session-redis-tls-key=k",
+                              "--session-redis-prefix=x:",
+                              "--session-owner=me:1",
+                              "--session-memory-bytes=1GiB",
+                              "--session-cache-bytes=64MiB",
+                              "--session-default-ttl=0.5e2",
+                              "--session-max-ttl=7200",
+                              "--session-max-per-tenant=5",
+                              "--session-lease=7",
+                              "--session-idle-release=0.25",
+                              "--session-write-behind=0",
+                              "--session-max-append-bytes=2MiB",
+                              "--session-snapshot-key-file=key",
+                              "--session-threads=3"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  const SessionConfig& sessions = command->config.sessions;
+  const SessionStoreOptions& store = sessions.store_options;
+  EXPECT_EQ(sessions.store, "redis");
+  EXPECT_EQ(store.address, "redis.test:6379");
+  EXPECT_EQ(store.username, "u");
+  EXPECT_EQ(sessions.redis_password_file, "p");
+  EXPECT_EQ(store.tls_ca_file, "ca");
+  EXPECT_EQ(store.tls_cert_file, "c");
+  EXPECT_EQ(store.tls_key_file, "k");
+  EXPECT_EQ(store.key_prefix, "x:");
+  EXPECT_EQ(sessions.owner, "me:1");
+  EXPECT_EQ(sessions.memory_bytes, uint64_t{1} << 30);
+  EXPECT_EQ(sessions.cache_bytes, uint64_t{64} << 20);
+  EXPECT_EQ(sessions.manager.default_ttl, absl::Seconds(50));
+  EXPECT_EQ(sessions.manager.max_ttl, absl::Hours(2));
+  EXPECT_EQ(sessions.manager.max_sessions_per_tenant, 5);
+  EXPECT_EQ(sessions.manager.lease_duration, absl::Seconds(7));
+  EXPECT_EQ(sessions.manager.idle_release, absl::Milliseconds(250));
+  EXPECT_EQ(sessions.manager.write_behind, absl::ZeroDuration());
+  EXPECT_EQ(sessions.manager.max_append_bytes, 2U << 20);
+  EXPECT_EQ(sessions.snapshot_key_file, "key");
+  EXPECT_EQ(sessions.threads, 3);
+
+  const auto rocksdb = Parse({"--session-store=rocksdb", "--session-dir=d",
+                              "--session-on-corruption=quarantine"});
+  ASSERT_TRUE(rocksdb.ok()) << rocksdb.status();
+  EXPECT_EQ(rocksdb->config.sessions.store_options.path, "d");
+  EXPECT_TRUE(rocksdb->config.sessions.store_options.quarantine_corrupt);
+}
+
+TEST(ServerConfigTest, ContradictingSessionFlagsAreExplained) {
+  struct Case {
+    std::vector<const char*> flags;
+    std::string message;
+  };
+  const std::vector<Case> cases = {
+      {{"--session-store=rocksdb"}, "needs --session-dir"},
+      {{"--session-dir=d"}, "--session-dir needs --session-store rocksdb"},
+      {{"--session-store=redis", "--session-owner=o"},
+       "needs --session-redis-address"},
+      {{"--session-redis-address=a:1"},
+       "--session-redis-address needs --session-store redis"},
+      {{"--session-redis-password-file=f"},
+       "--session-redis-password-file needs --session-store redis"},
+      {{"--session-store=redis", "--session-redis-address=a:1",
+        "--session-owner=o", "--session-redis-tls-ca=c",
+        "--session-redis-tls-cert=c"},
+       "go together"},
+      {{"--session-store=redis", "--session-redis-address=a:1",
+        "--session-owner=o", "--session-redis-tls-cert=c",
+        "--session-redis-tls-key=k"},
+       "needs --session-redis-tls-ca"},
+      // One name for many servers.
+      {{"--session-store=redis", "--session-redis-address=a:1"},
+       "needs --session-owner here: 127.0.0.1:50051"},
+      {{"--session-store=redis", "--session-redis-address=a:1",
+        "--listen=0.0.0.0:0", "--insecure-allow-remote-plaintext"},
+       "needs --session-owner here"},
+      {{"--session-owner=two words"}, "--session-owner"},
+      {{"--session-default-ttl=100", "--session-max-ttl=99"},
+       "--session-default-ttl is above"},
+      {{"--session-memory-bytes=1MiB", "--session-cache-bytes=2MiB"},
+       "--session-cache-bytes is above"},
+  };
+  for (const Case& c : cases) {
+    const auto command = Parse(c.flags);
+    ASSERT_FALSE(command.ok()) << c.message;
+    EXPECT_EQ(GetErrorDetail(command.status())->reason, "CONFIG_INVALID");
+    EXPECT_THAT(std::string(command.status().message()), HasSubstr(c.message));
+  }
+  EXPECT_TRUE(Parse({"--session-store=redis", "--session-redis-address=a:1",
+                     "--listen=0.0.0.0:1", "--insecure-allow-remote-plaintext"})
+                  .ok());
+  EXPECT_TRUE(Parse({"--session-store=none"}).ok());
+}
+
 TEST(ServerConfigTest, BadValuesAreRefused) {
   const std::vector<std::vector<const char*>> cases = {
       {"--no-such-flag"},
@@ -184,6 +298,22 @@ TEST(ServerConfigTest, BadValuesAreRefused) {
       {"--tls-key", "key.pem"},
       {"--tls-client-ca", "ca.pem"},
       {"--config", "no-such-file.toml"},
+      {"--session-threads", "0"},
+      {"--session-threads", "1025"},
+      {"--session-max-per-tenant", "0"},
+      {"--session-max-per-tenant", "16777217"},
+      {"--session-max-append-bytes", "0"},
+      {"--session-max-append-bytes", "2GiB"},
+      {"--session-memory-bytes", "-1"},
+      {"--session-cache-bytes", "1 elephant"},
+      {"--session-default-ttl", "0"},
+      {"--session-default-ttl", "nan"},
+      {"--session-default-ttl", "soon"},
+      {"--session-max-ttl", "2592001"},
+      {"--session-lease", "0.5"},
+      {"--session-idle-release", "0"},
+      {"--session-write-behind", "-1"},
+      {"--session-on-corruption", "pray"},
   };
   for (const auto& arguments : cases) {
     const auto command = Parse(arguments);
@@ -215,12 +345,17 @@ TEST(ServerConfigTest, CommandLineBeatsFileBeatsEnvironment) {
   const ScopedEnv workers("LONGHAND_WORKERS", "2");
   const ScopedEnv streams("LONGHAND_MAX_CONCURRENT_STREAMS", "11");
   const ScopedEnv chunks("LONGHAND_MAX_BATCH_CHUNKS", "8");
-  const ScopedFile file("workers=3\nmax-concurrent-streams=12\n");
+  const ScopedEnv lease("LONGHAND_SESSION_LEASE", "9");
+  const ScopedEnv ttl("LONGHAND_SESSION_DEFAULT_TTL", "8");
+  const ScopedFile file(
+      "workers=3\nmax-concurrent-streams=12\nsession-default-ttl=7\n");
   const auto command = Parse({"--config", file.path(), "--workers", "4"});
   ASSERT_TRUE(command.ok()) << command.status();
   EXPECT_EQ(command->config.encoder.workers, 4);
   EXPECT_EQ(command->config.max_concurrent_streams, 12);
   EXPECT_EQ(command->config.encoder.max_batch_chunks, 8);
+  EXPECT_EQ(command->config.sessions.manager.lease_duration, absl::Seconds(9));
+  EXPECT_EQ(command->config.sessions.manager.default_ttl, absl::Seconds(7));
 }
 
 TEST(ServerConfigTest, UnknownKeysInTheFileAreRefused) {
@@ -229,10 +364,26 @@ TEST(ServerConfigTest, UnknownKeysInTheFileAreRefused) {
 }
 
 TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
-  const auto printed =
-      Parse({"--print-config", "--workers", "5", "--max-document-bytes", "3MiB",
-             "--log-format", "json", "--reflection",
-             "--default-retrieval-layers", "1,2", "--default-merge", "lse"});
+  const auto printed = Parse({"--print-config",
+                              "--workers",
+                              "5",
+                              "--max-document-bytes",
+                              "3MiB",
+                              "--log-format",
+                              "json",
+                              "--reflection",
+                              "--default-retrieval-layers",
+                              "1,2",
+                              "--default-merge",
+                              "lse",
+                              "--session-store",
+                              "rocksdb",
+                              "--session-dir",
+                              "/d",
+                              "--session-lease",
+                              "2.5",
+                              "--session-on-corruption",
+                              "quarantine"});
   ASSERT_TRUE(printed.ok()) << printed.status();
   ASSERT_TRUE(printed->exit_text.has_value());
   const ScopedFile file(*printed->exit_text);
@@ -249,14 +400,50 @@ TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
   EXPECT_FALSE(command->config.encoder.defaults.gate.has_value());
   EXPECT_FALSE(command->config.encoder.defaults.top_k.has_value());
   EXPECT_EQ(command->config.model.name, "");
+  const SessionConfig& sessions = command->config.sessions;
+  EXPECT_EQ(sessions.store, "rocksdb");
+  EXPECT_EQ(sessions.store_options.path, "/d");
+  EXPECT_TRUE(sessions.store_options.quarantine_corrupt);
+  EXPECT_EQ(sessions.manager.lease_duration, absl::Milliseconds(2500));
+  EXPECT_EQ(sessions.manager.max_ttl, absl::Hours(24 * 30));
+  EXPECT_EQ(sessions.cache_bytes, std::nullopt);
 }
 
 TEST(ServerConfigTest, HelpNamesEveryFlagWithItsVariable) {
   const auto help = Parse({"--help"});
   ASSERT_TRUE(help.ok());
-  for (const char* text :
-       {"--max-message-bytes", "LONGHAND_MAX_MESSAGE_BYTES", "4MiB",
-        "--print-config", "Time limits:", "Network:", "Exit codes"}) {
+  for (const char* text : {"--max-message-bytes",
+                           "LONGHAND_MAX_MESSAGE_BYTES",
+                           "4MiB",
+                           "--print-config",
+                           "Time limits:",
+                           "Network:",
+                           "Exit codes",
+                           "Sessions:",
+                           "--session-store",
+                           "LONGHAND_SESSION_STORE",
+                           "LONGHAND_SESSION_DIR",
+                           "LONGHAND_SESSION_REDIS_ADDRESS",
+                           "LONGHAND_SESSION_REDIS_USERNAME",
+                           "LONGHAND_SESSION_REDIS_PASSWORD_FILE",
+                           "LONGHAND_SESSION_REDIS_TLS_CA",
+                           "LONGHAND_SESSION_REDIS_TLS_CERT",
+                           "LONGHAND_SESSION_REDIS_TLS_KEY",
+                           "LONGHAND_SESSION_REDIS_PREFIX",
+                           "LONGHAND_SESSION_MEMORY_BYTES",
+                           "LONGHAND_SESSION_CACHE_BYTES",
+                           "LONGHAND_SESSION_DEFAULT_TTL",
+                           "LONGHAND_SESSION_MAX_TTL",
+                           "2592000",
+                           "LONGHAND_SESSION_MAX_PER_TENANT",
+                           "LONGHAND_SESSION_LEASE",
+                           "LONGHAND_SESSION_IDLE_RELEASE",
+                           "LONGHAND_SESSION_WRITE_BEHIND",
+                           "LONGHAND_SESSION_MAX_APPEND_BYTES",
+                           "LONGHAND_SESSION_OWNER",
+                           "LONGHAND_SESSION_SNAPSHOT_KEY_FILE",
+                           "LONGHAND_SESSION_ON_CORRUPTION",
+                           "LONGHAND_SESSION_THREADS"}) {
     EXPECT_THAT(*help->exit_text, HasSubstr(text));
   }
   const auto version = Parse({"--version"});

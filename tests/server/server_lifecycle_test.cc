@@ -3,15 +3,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/test_certificates.h"
 #include "tests/testing/test_server.h"
 
 namespace longhand::testing {
@@ -152,8 +151,9 @@ TEST(ServerTest, MetricsAreServedAndHoldNoText) {
 
 TEST(ServerTest, HealthIsNotServingWhileDraining) {
   TestServer test;
-  std::thread drain(
-      [&] { test.server->Drain(absl::Seconds(3), absl::Seconds(10)); });
+  std::thread drain([&] {
+    EXPECT_TRUE(test.server->Drain(absl::Seconds(3), absl::Seconds(10)).ok());
+  });
   std::string health = "SERVING";
   while (health == "SERVING") health = HealthOf(test.channel, "");
   EXPECT_EQ(health, "NOT_SERVING");
@@ -176,8 +176,10 @@ TEST(ServerTest, AnOpenStreamMayFinishDuringTheDrain) {
   ASSERT_TRUE(stream->Write(Text("abcd")));
   v1::EncodeStreamResponse response;
   ASSERT_TRUE(stream->Read(&response));
-  std::thread drain(
-      [&] { test.server->Drain(absl::ZeroDuration(), absl::Minutes(5)); });
+  std::thread drain([&] {
+    EXPECT_TRUE(
+        test.server->Drain(absl::ZeroDuration(), absl::Minutes(5)).ok());
+  });
   std::shared_ptr<grpc::Channel> newcomer = test.NewChannel();
   while (HealthOf(newcomer, "") != std::to_string(grpc::UNAVAILABLE)) {
     newcomer = test.NewChannel();
@@ -198,7 +200,8 @@ TEST(ServerTest, AStreamThatOutlastsTheDrainIsCancelled) {
   ASSERT_TRUE(stream->Write(Text("hold on")));
   ASSERT_TRUE(test.encoder->WaitFor(
       [](const FakeEncoderStats& s) { return s.opened == 1; }));
-  test.server->Drain(absl::ZeroDuration(), absl::Milliseconds(200));
+  EXPECT_TRUE(
+      test.server->Drain(absl::ZeroDuration(), absl::Milliseconds(200)).ok());
   EXPECT_FALSE(stream->Finish().ok());
   EXPECT_TRUE(test.encoder->WaitFor(
       [](const FakeEncoderStats& s) { return s.done == 1; }));
@@ -207,83 +210,52 @@ TEST(ServerTest, AStreamThatOutlastsTheDrainIsCancelled) {
 class TlsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (std::system("openssl version >/dev/null 2>&1") != 0) {
+    if (!TestCertificates::HaveOpenssl()) {
       GTEST_SKIP() << "openssl is not installed; it makes the certificates";
     }
-    directory_ = ::testing::TempDir() + "tls." + std::to_string(getpid());
-    const std::string script = "mkdir -p " + directory_ + " && cd " +
-                               directory_ + R"( && exec 2>/dev/null
-      openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca \
-        -keyout ca.key -out ca.pem &&
-      for name in server client; do
-        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost \
-          -addext subjectAltName=DNS:localhost \
-          -keyout $name.key -out $name.csr &&
-        openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key \
-          -CAcreateserial -days 2 -copy_extensions copy -out $name.pem
-      done)";
-    ASSERT_EQ(std::system(script.c_str()), 0);
-  }
-
-  void TearDown() override {
-    if (!directory_.empty()) std::system(("rm -r " + directory_).c_str());
-  }
-
-  std::string Path(const std::string& name) const {
-    return directory_ + "/" + name;
-  }
-
-  std::string Read(const std::string& name) const {
-    std::ifstream file(Path(name));
-    return {std::istreambuf_iterator<char>(file),
-            std::istreambuf_iterator<char>()};
+    certificates_.emplace(::testing::TempDir() + "tls." +
+                          std::to_string(getpid()));
+    certificates_->Issue("client", "/CN=localhost", "DNS:localhost");
   }
 
   ServerConfig MutualTls() const {
     ServerConfig config = LoopbackConfig();
-    config.tls = {.cert_file = Path("server.pem"),
-                  .key_file = Path("server.key"),
-                  .client_ca_file = Path("ca.pem")};
+    config.tls = certificates_->MutualTls();
     return config;
   }
 
   std::string HealthWith(const TestServer& test,
-                         const grpc::SslCredentialsOptions& options) const {
+                         const std::string& certificate) const {
     return HealthOf(
-        grpc::CreateChannel("localhost:" + std::to_string(test.server->port()),
-                            grpc::SslCredentials(options)),
+        grpc::CreateChannel(
+            "localhost:" + std::to_string(test.server->port()),
+            grpc::SslCredentials(certificates_->Client(certificate))),
         "");
   }
 
-  std::string directory_;
+  std::optional<TestCertificates> certificates_;
 };
 
 TEST_F(TlsTest, OnlyClientsWithACertificateGetIn) {
   TestServer test(MutualTls());
   const std::string unavailable = std::to_string(grpc::UNAVAILABLE);
-  grpc::SslCredentialsOptions with_cert;
-  with_cert.pem_root_certs = Read("ca.pem");
-  with_cert.pem_private_key = Read("client.key");
-  with_cert.pem_cert_chain = Read("client.pem");
-  EXPECT_EQ(HealthWith(test, with_cert), "SERVING");
-  grpc::SslCredentialsOptions without_cert;
-  without_cert.pem_root_certs = Read("ca.pem");
-  EXPECT_EQ(HealthWith(test, without_cert), unavailable);
+  EXPECT_EQ(HealthWith(test, "client"), "SERVING");
+  EXPECT_EQ(HealthWith(test, ""), unavailable);
   EXPECT_EQ(HealthOf(test.channel, ""), unavailable);  // plaintext
-  EXPECT_EQ(HealthWith(test, with_cert), "SERVING");
+  EXPECT_EQ(HealthWith(test, "client"), "SERVING");
 }
 
 TEST_F(TlsTest, BadFilesAreExplained) {
   ServerConfig config = MutualTls();
-  config.tls.key_file = Path("client.key");
+  config.tls.key_file = certificates_->Path("client.key");
   EXPECT_THAT(std::string(StartStatus(config).message()),
               HasSubstr("is not that of the certificate"));
   config = MutualTls();
-  config.tls.cert_file = Path("server.key");
+  config.tls.cert_file = certificates_->Path("server.key");
   EXPECT_THAT(std::string(StartStatus(config).message()),
               HasSubstr("no PEM certificate"));
   config = MutualTls();
-  config.tls.client_ca_file = Path("missing.pem");
+  config.tls.client_ca_file = certificates_->Path("missing.pem");
   EXPECT_THAT(std::string(StartStatus(config).message()),
               HasSubstr("missing.pem"));
 }

@@ -1,5 +1,6 @@
-// TestServer: a Server over a FakeEncoder on free loopback ports, and stubs for
-// it. For one test; the server stops with it.
+// TestServer: a Server over a FakeEncoder, and over the test's SessionManager
+// if there is one, on free loopback ports, and stubs for it. For one test; the
+// server stops with it.
 #ifndef LONGHAND_TESTS_TESTING_TEST_SERVER_H_
 #define LONGHAND_TESTS_TESTING_TEST_SERVER_H_
 
@@ -18,6 +19,7 @@
 #include "google/rpc/status.pb.h"
 #include "longhand/v1/encoder_service.grpc.pb.h"
 #include "longhand/v1/model_service.grpc.pb.h"
+#include "longhand/v1/session_service.grpc.pb.h"
 #include "server/server.h"
 #include "tests/testing/fake_encoder.h"
 
@@ -35,17 +37,22 @@ class TestServer {
  public:
   explicit TestServer(const ServerConfig& config = LoopbackConfig(),
                       FakeEncoderOptions options = {},
-                      ServedModel model = FakeServedModel()) {
+                      ServedModel model = FakeServedModel(),
+                      std::unique_ptr<SessionManager> manager = nullptr) {
     auto fake = std::make_unique<FakeEncoder>(std::move(options));
     encoder = fake.get();
-    absl::StatusOr<std::unique_ptr<Server>> started =
-        Server::Start(config, std::move(model), std::move(fake));
+    SessionParts parts;
+    parts.store_name = "fake";
+    parts.manager = std::move(manager);
+    absl::StatusOr<std::unique_ptr<Server>> started = Server::Start(
+        config, std::move(model), std::move(fake), std::move(parts));
     LH_CHECK(started.ok());
     server = *std::move(started);
     address = absl::StrCat("127.0.0.1:", server->port());
     channel = NewChannel();
     encode = v1::EncoderService::NewStub(channel);
     models = v1::ModelService::NewStub(channel);
+    sessions = v1::SessionService::NewStub(channel);
   }
 
   // A connection of its own, with receive limit off.
@@ -63,6 +70,7 @@ class TestServer {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::EncoderService::Stub> encode;
   std::unique_ptr<v1::ModelService::Stub> models;
+  std::unique_ptr<v1::SessionService::Stub> sessions;
 };
 
 // Calls `method` ("/package.Service/Method") with a serialised request and
