@@ -23,64 +23,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "client/cancellation.h"
 #include "client/client_error.h"
+#include "client/client_options.h"
 #include "client/content_source.h"
 #include "client/encode_result.h"
 #include "longhand/v1/encoder_service.pb.h"
 #include "longhand/v1/model_service.pb.h"
 
 namespace longhand::client {
-
-// PEM files. Empty `ca_file`: the system's certificate authorities.
-struct TlsOptions {
-  std::string ca_file;
-  std::string cert_file;  // the client's certificate, with key_file
-  std::string key_file;
-  std::string server_name;  // that the certificate carries, if not the target's
-};
-
-// A call about to be tried again.
-struct RetryEvent {
-  int failed_attempts = 0;
-  absl::Duration delay;
-  absl::Status status;  // of the last attempt
-};
-
-// Attempts that end with UNAVAILABLE are repeated as long as nothing of the
-// result was handed out and the deadline allows the wait. The wait is the
-// server's grpc-retry-pushback-ms (negative: do not retry) or RetryInfo, else
-// it grows from initial_backoff by `multiplier` to max_backoff, less up to a
-// half by chance.
-struct RetryOptions {
-  int max_attempts = 4;  // 1: no retries
-  absl::Duration initial_backoff = absl::Milliseconds(100);
-  absl::Duration max_backoff = absl::Seconds(5);
-  double multiplier = 2;
-  // Called on the caller's thread before each wait.
-  std::function<void(const RetryEvent&)> on_retry;
-};
-
-struct ClientOptions {
-  std::string target = "127.0.0.1:50051";  // any gRPC target
-  std::optional<TlsOptions> tls;           // nullopt: plaintext
-  // From the start of a call to its end, retries included.
-  absl::Duration deadline = absl::InfiniteDuration();
-  int max_message_bytes = 64 << 20;  // received; the server bounds what is sent
-  RetryOptions retry;
-  // HTTP/2 pings while calls run; 0: none.
-  absl::Duration keepalive_interval = absl::Seconds(30);
-  absl::Duration keepalive_timeout = absl::Seconds(10);
-  // Whether http_proxy and its kin apply.
-  bool use_http_proxy = false;
-};
-
-struct CallOptions {
-  std::optional<absl::Duration> deadline;  // instead of ClientOptions.deadline
-  Cancellation* cancellation = nullptr;    // borrowed; may be null
-};
 
 // One document that is sent whole.
 struct Document {

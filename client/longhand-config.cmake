@@ -2,6 +2,7 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(absl)
+find_dependency(OpenSSL)
 # Debian ships no protobuf CMake package: module mode, before gRPC.
 find_dependency(Protobuf)
 find_dependency(gRPC CONFIG)

@@ -11,13 +11,17 @@
 #include "client/cli/flags.h"
 #include "client/cli/interrupt.h"
 #include "client/encoder_client.h"
+#include "client/session_client.h"
 
 namespace longhand::client {
 
 // What a command runs with. Borrowed.
 struct CommandContext {
   EncoderClient* client = nullptr;
+  SessionClient* sessions = nullptr;
   InterruptHandler* interrupt = nullptr;
+  // As it was typed, quoted for a shell.
+  std::string command_line;
 
   CallOptions call() const { return {{}, interrupt->cancellation()}; }
 };
@@ -26,6 +30,9 @@ absl::Status RunEncode(const EncodeFlags& flags, const CommandContext& context);
 absl::Status RunExplain(const ExplainFlags& flags,
                         const CommandContext& context);
 absl::Status RunInfo(const InfoFlags& flags, const CommandContext& context);
+// The command of `session` that `name` names.
+absl::Status RunSession(const std::string& name, const SessionFlags& flags,
+                        const CommandContext& context);
 absl::Status RunTokenize(const TokenizeFlags& flags,
                          const CommandContext& context);
 

@@ -10,6 +10,56 @@
 namespace longhand::client {
 namespace {
 
+// The server has no such store.
+constexpr char kDurabilityReason[] = "DURABILITY_UNAVAILABLE";
+
+// What a session is not, and what to do about it.
+struct SessionProblem {
+  const char* reason;
+  const char* hint;
+};
+
+constexpr SessionProblem kSessionProblems[] = {
+    {"SESSION_NOT_FOUND", "`longhand session list` shows the sessions"},
+    {"SESSION_EXPIRED",
+     "make a new one and append from the start; --ttl lets it live longer"},
+    {"SESSION_EVICTED", "make a new one and append from the start"},
+    {"SESSION_CLOSED",
+     "its document has ended; `longhand session fork` does not open it again, "
+     "a new session takes more"},
+    {"MODEL_FINGERPRINT_MISMATCH",
+     "the server computes otherwise than when the session was made; append the "
+     "document to a new one"},
+    {"CONCURRENT_APPEND",
+     "another program appends to this session; it takes one at a time"},
+    {"OFFSET_GAP", "`longhand session show` says what the session has"},
+    {"OFFSET_ALREADY_WRITTEN",
+     "`longhand session show` says what the session has"},
+    {"STATE_DIVERGED",
+     "somebody else changed the session; look at it with `longhand session "
+     "show`"},
+    {"SESSION_CHANGED", "look at it with `longhand session show`"},
+    {"OUTCOME_UNKNOWN", "look at it with `longhand session show`"},
+    {"DIGEST_MISMATCH", "look at it with `longhand session show`"},
+    {"FINGERPRINT_MISMATCH",
+     "the snapshot is of another model, other options or another tenant; "
+     "append "
+     "the document to a new session"},
+    {"SESSION_EMPTY", "append some content first"},
+    {"CONTENT_GONE", "`longhand session show` says what the session has"},
+    {"SOURCE_TOO_SHORT",
+     "is it the right file? --file-offset says where it lies in the document"},
+    {"SOURCE_OFFSET", "`longhand session show` says what the session has"}};
+
+const SessionProblem* FindSessionProblem(
+    const std::optional<ErrorDetail>& detail) {
+  if (!detail) return nullptr;
+  for (const SessionProblem& problem : kSessionProblems) {
+    if (detail->reason == problem.reason) return &problem;
+  }
+  return nullptr;
+}
+
 int ExitCodeForOwn(const std::string& reason) {
   if (reason == kUsageReason) return kExitUsage;
   if (reason == kOutputClosedReason) return kExitOutputClosed;
@@ -22,6 +72,12 @@ int ExitCodeForOwn(const std::string& reason) {
 std::string Hint(absl::string_view target, const absl::Status& status,
                  const std::optional<ErrorDetail>& detail) {
   if (detail && detail->reason == kUsageReason) return "see longhand --help";
+  if (const SessionProblem* problem = FindSessionProblem(detail)) {
+    return problem->hint;
+  }
+  if (detail && detail->reason == kDurabilityReason) {
+    return "ask for less with --durability";
+  }
   if (absl::IsUnavailable(status) && !detail) {
     return absl::StrCat("is longhand-server running at ", target,
                         "? Choose another with --server or LONGHAND_SERVER; "
@@ -43,11 +99,14 @@ std::string Hint(absl::string_view target, const absl::Status& status,
 int ExitCodeFor(const absl::Status& status) {
   if (status.ok()) return kExitOk;
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (FindSessionProblem(detail) != nullptr) return kExitSession;
+  if (detail && detail->reason == kDurabilityReason) return kExitRejected;
   if (detail && detail->domain == kClientDomain) {
     return ExitCodeForOwn(detail->reason);
   }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kAborted:  // the session is on its way elsewhere
       return kExitUnavailable;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kOutOfRange:

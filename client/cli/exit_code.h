@@ -18,6 +18,7 @@ enum ExitCode : int {
   kExitUnavailable = 3,
   kExitFile = 4,
   kExitRejected = 5,
+  kExitSession = 6,
   kExitInterrupted = 130,   // 128 + SIGINT; 143 after SIGTERM
   kExitOutputClosed = 141,  // 128 + SIGPIPE
 };

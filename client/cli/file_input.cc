@@ -179,6 +179,20 @@ absl::StatusOr<std::string> FileInput::ReadAt(uint64_t offset,
   }
 }
 
+absl::Status FileInput::CheckNotTruncated() const {
+  struct stat info = {};
+  if (fstat(fd_, &info) != 0) return ReadFailed(name_);
+  if (!S_ISREG(info.st_mode) ||
+      base_ + position_ <= static_cast<uint64_t>(info.st_size) || !regular_) {
+    return absl::OkStatus();
+  }
+  return MakeClientError(
+      absl::StatusCode::kOutOfRange, "INPUT_TRUNCATED",
+      absl::StrCat(name_,
+                   " has become shorter than what was read of it; was it "
+                   "rotated? Follow the new file with --file-offset end"));
+}
+
 bool FileInput::Rewind() {
   position_ = 0;
   eventfd_t value = 0;

@@ -31,6 +31,10 @@ class FileInput : public ContentSource {
   // Bytes in all, where they are known before the end (regular files).
   std::optional<uint64_t> size() const { return size_; }
 
+  // OUT_OF_RANGE (INPUT_TRUNCATED) if the file has become shorter than what was
+  // read of it.
+  absl::Status CheckNotTruncated() const;
+
   // The path, or "standard input".
   const std::string& name() const { return name_; }
 

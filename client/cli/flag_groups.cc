@@ -34,6 +34,8 @@ const char kExitCodes[] = R"(Exit status:
   4    a file cannot be read or written
   5    the server refused the input (not UTF-8, empty, over a limit, unknown
        option value)
+  6    the session is not there any more, is closed, or is not what the command
+       takes it for (somebody else changed it)
   130  interrupted (143: terminated)
   141  the reader of the output went away
 
@@ -75,9 +77,9 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
       ->group(kGroup);
   command
       ->add_option("--retries", flags->retries,
-                   "How often to try again while the server is unavailable")
+                   "How often to try again while the server is unavailable\n"
+                   "(default: 3; session append: 20 in a row)")
       ->check(CLI::Range(0, 100))
-      ->capture_default_str()
       ->type_name("N")
       ->group(kGroup);
   command

@@ -32,12 +32,27 @@ void AddRetrievalOptions(CLI::App* command, OptionFlags* flags);
 void AddChunkOptions(CLI::App* command, OptionFlags* flags);
 void AddVectorOptions(CLI::App* command, OptionFlags* flags);
 
+// --output table|json and, where it has a meaning, --quiet.
+void AddSessionOutput(CLI::App* command, SessionOutputFlags* flags,
+                      const char* quiet_help = nullptr);
+
+void AddSessionId(CLI::App* command, std::string* id);
+
+void AddDurability(CLI::App* command, std::string* durability);
+
 void AddProgress(CLI::App* command, std::optional<bool>* progress,
                  const char* group);
 
 // The commands.
 void AddEncode(CLI::App* app, Flags* flags);
 void AddExplain(CLI::App* app, Flags* flags);
+void AddSession(CLI::App* app, Flags* flags);
+
+// Those of `session` that send or ask content.
+void AddSessionAppend(CLI::App* session, Flags* flags);
+void AddSessionQuery(CLI::App* session, Flags* flags);
+void AddSessionRewind(CLI::App* session, Flags* flags);
+void AddSessionEdit(CLI::App* session, Flags* flags);
 
 }  // namespace longhand::client
 

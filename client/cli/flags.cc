@@ -16,6 +16,7 @@ constexpr char kMainFooter[] = R"(Examples:
   longhand encode book.txt --output npy -o book.npy --row-spans book.json
   longhand explain book.txt -o book.html
   longhand info --server encoder.example:50051 --ca ca.pem
+  id=$(longhand session create --quiet); longhand session append "$id" book.txt
   longhand tokenize --text "to be or not to be"
 
 `longhand COMMAND --help` describes a command and all its options.
@@ -100,6 +101,7 @@ std::unique_ptr<CLI::App> MakeApp(Flags* flags) {
   AddEncode(app.get(), flags);
   AddExplain(app.get(), flags);
   AddInfo(app.get(), flags);
+  AddSession(app.get(), flags);
   AddTokenize(app.get(), flags);
   return app;
 }

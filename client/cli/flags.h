@@ -13,28 +13,22 @@
 #include "CLI/App.hpp"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/cli/option_flags.h"
+#include "client/cli/session_flags.h"
 
 namespace longhand::client {
+
+inline constexpr int kDefaultRetries = 3;
+// Of `session append`: a server that is restarted is waited for.
+inline constexpr int kAppendRetries = 20;
 
 struct ConnectionFlags {
   std::string server = "127.0.0.1:50051";
   bool tls = false;
   std::string ca, cert, key, server_name;
-  std::string deadline;  // see ParseDeadline; empty: none
-  int retries = 3;
+  std::string deadline;        // see ParseDeadline; empty: none
+  std::optional<int> retries;  // nullopt: kDefaultRetries, or of the command
   bool verbose = false;
-};
-
-// How a document is encoded; what is left out is up to the server. See the
-// message EncodeOptions.
-struct OptionFlags {
-  std::string model, mechanism, visibility, features, merge, state_codec;
-  std::string chunker, pooling;
-  std::optional<float> gate, anchor_share, anchor_weight, document_weight;
-  std::vector<float> head_gates;
-  std::vector<uint32_t> retrieval_layers;
-  std::optional<uint32_t> top_k, anchors, neighbors, state_rank;
-  std::optional<uint32_t> chunk_tokens, min_chunk_tokens, overlap_tokens;
 };
 
 struct EncodeFlags {
@@ -81,6 +75,7 @@ struct Flags {
   EncodeFlags encode;
   ExplainFlags explain;
   InfoFlags info;
+  SessionFlags session;
   TokenizeFlags tokenize;
 };
 

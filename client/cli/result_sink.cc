@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/cli/json_output.h"
 #include "client/cli/npy_sink.h"
 #include "client/cli/table_sink.h"
 #include "client/status_macros.h"
@@ -15,6 +14,7 @@ namespace {
 // The keys of json and of jsonl's last line that are not chunks or tokens.
 Json ResultHead(const SinkContext& context, const EncodeResult& result,
                 absl::Duration client_time) {
+  if (context.account != nullptr) return context.account->head;
   Json vector;  // null
   if (!result.document_vector.empty()) vector = result.document_vector;
   return {{"input",
@@ -53,7 +53,9 @@ class JsonSink : public ResultSink {
 
   absl::Status Finish(const EncodeResult& result,
                       absl::Duration client_time) override {
-    Json head = {{"format", "longhand.encode.v1"}};
+    Json head = {{"format", context_.account != nullptr
+                                ? context_.account->format
+                                : "longhand.encode.v1"}};
     head.update(ResultHead(context_, result, client_time));
     std::string text = Dump(head);
     text.pop_back();  // the object goes on
@@ -109,6 +111,10 @@ class JsonLinesSink : public ResultSink {
 
   absl::Status OnChunk(Chunk chunk) override {
     return WriteLine("chunk", ToJson(chunk, /*span_only=*/false));
+  }
+
+  absl::Status OnProvisionalChunk(Chunk chunk) override {
+    return WriteLine("provisional_chunk", ToJson(chunk, /*span_only=*/false));
   }
 
   absl::Status OnTokens(TokenVectors tokens) override {

@@ -4,6 +4,7 @@
 #define LONGHAND_CLIENT_CLI_RESULT_SINK_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -13,9 +14,18 @@
 #include "client/cli/file_input.h"
 #include "client/cli/file_output.h"
 #include "client/cli/flags.h"
+#include "client/cli/json_output.h"
 #include "client/encode_result.h"
 
 namespace longhand::client {
+
+// What stands in the place of the account of an encoded document, for commands
+// that do something else.
+struct SinkAccount {
+  std::string format;  // of json
+  Json head;           // keys of json, and of the last line of jsonl
+  std::string lines;   // of a table
+};
 
 // What a sink knows besides the results. Everything is borrowed.
 struct SinkContext {
@@ -24,6 +34,10 @@ struct SinkContext {
   const FileInput* input = nullptr;  // also where token ids came from
   // Of the model, where weights of heads are asked for.
   size_t layers = 0, heads = 0;
+  // Where the input's first byte lies in the document.
+  uint64_t input_offset = 0;
+  // Null: of an encoded document. Read when the sink is finished.
+  const SinkAccount* account = nullptr;
 };
 
 class ResultSink {
@@ -31,6 +45,8 @@ class ResultSink {
   virtual ~ResultSink() = default;
 
   virtual absl::Status OnChunk(Chunk chunk) = 0;
+  // A chunk that may yet change. Written by jsonl only.
+  virtual absl::Status OnProvisionalChunk(Chunk) { return absl::OkStatus(); }
   virtual absl::Status OnTokens(TokenVectors tokens) = 0;
   virtual absl::Status OnSpan(SpanVector span) = 0;
   virtual absl::Status OnHeadWeights(HeadWeights weights) = 0;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -7,7 +8,10 @@
 #include <string>
 
 #include "CLI/Error.hpp"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/file_output.h"
@@ -17,7 +21,18 @@
 namespace longhand::client {
 namespace {
 
-ClientOptions ToClientOptions(const ConnectionFlags& flags) {
+// "session append" for the command inside of a command.
+std::string CommandName(const CLI::App& app) {
+  const CLI::App* command = app.get_subcommands().front();
+  std::string name = command->get_name();
+  if (const auto inner = command->get_subcommands(); !inner.empty()) {
+    absl::StrAppend(&name, " ", inner.front()->get_name());
+  }
+  return name;
+}
+
+ClientOptions ToClientOptions(const ConnectionFlags& flags,
+                              int default_retries) {
   ClientOptions options;
   options.target = flags.server;
   if (flags.tls || !flags.ca.empty() || !flags.cert.empty()) {
@@ -26,7 +41,7 @@ ClientOptions ToClientOptions(const ConnectionFlags& flags) {
   }
   options.deadline =
       ParseDeadline(flags.deadline).value_or(absl::InfiniteDuration());
-  options.retry.max_attempts = flags.retries + 1;
+  options.retry.max_attempts = flags.retries.value_or(default_retries) + 1;
   if (flags.verbose) {
     options.retry.on_retry = [](const RetryEvent& event) {
       std::fprintf(stderr, "longhand: attempt %d failed: %s; next in %s\n",
@@ -39,20 +54,52 @@ ClientOptions ToClientOptions(const ConnectionFlags& flags) {
 }
 
 absl::Status RunCommand(const CLI::App& app, const Flags& flags,
+                        const std::string& command_line,
                         InterruptHandler* interrupt) {
-  LH_CLIENT_ASSIGN_OR_RETURN(
-      const auto client,
-      EncoderClient::Connect(ToClientOptions(flags.connection)));
-  const CommandContext context = {client.get(), interrupt};
+  const std::string name = CommandName(app);
+  const ClientOptions options = ToClientOptions(
+      flags.connection,
+      name == "session append" ? kAppendRetries : kDefaultRetries);
+  CommandContext context;
+  context.interrupt = interrupt;
+  context.command_line = command_line;
+  if (app.got_subcommand("session")) {
+    LH_CLIENT_ASSIGN_OR_RETURN(const auto sessions,
+                               SessionClient::Connect(options));
+    context.sessions = sessions.get();
+    return RunSession(name.substr(name.find(' ') + 1), flags.session, context);
+  }
+  LH_CLIENT_ASSIGN_OR_RETURN(const auto client,
+                             EncoderClient::Connect(options));
+  context.client = client.get();
   if (app.got_subcommand("encode")) return RunEncode(flags.encode, context);
   if (app.got_subcommand("explain")) return RunExplain(flags.explain, context);
   if (app.got_subcommand("info")) return RunInfo(flags.info, context);
   return RunTokenize(flags.tokenize, context);
 }
 
+// The command line as a shell takes it.
+std::string QuoteCommand(int argc, char** argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    const absl::string_view word = argv[i];
+    const bool plain =
+        !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+          return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                 absl::StrContains("_-./:=,@+", c);
+        });
+    absl::StrAppend(
+        &line, i == 0 ? "" : " ",
+        plain ? std::string(word)
+              : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}),
+                             "'"));
+  }
+  return line;
+}
+
 // "encode report.txt".
 std::string Describe(const CLI::App& app, const Flags& flags) {
-  const std::string name = app.get_subcommands().front()->get_name();
+  const std::string name = CommandName(app);
   std::string operand;
   if (name == "encode") {
     operand = flags.encode.token_ids.empty() ? flags.encode.file
@@ -61,13 +108,16 @@ std::string Describe(const CLI::App& app, const Flags& flags) {
     operand = flags.explain.file;
   } else if (name == "tokenize") {
     operand = flags.tokenize.file;
+  } else if (name == "session append") {
+    operand = flags.session.append.id;
   }
   return operand.empty() ? name : absl::StrCat(name, " ", operand);
 }
 
-int Run(const CLI::App& app, const Flags& flags) {
+int Run(const CLI::App& app, const Flags& flags,
+        const std::string& command_line) {
   InterruptHandler interrupt;
-  const absl::Status status = RunCommand(app, flags, &interrupt);
+  const absl::Status status = RunCommand(app, flags, command_line, &interrupt);
   if (status.ok()) return kExitOk;
   if (const int signal = interrupt.signal_number(); signal != 0) {
     std::fputs("longhand: interrupted\n", stderr);
@@ -110,7 +160,7 @@ int RunCli(int argc, char** argv) {
     return app->exit(error, std::cout, std::cerr) == 0 ? kExitOk : kExitUsage;
   }
   try {
-    return Run(*app, flags);
+    return Run(*app, flags, QuoteCommand(argc, argv));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "longhand: %s\n", error.what());
     return kExitServerError;

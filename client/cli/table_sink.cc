@@ -153,8 +153,11 @@ class TableSink : public ResultSink {
     if (!chunks_.empty() && HaveSameMix(chunks_)) {
       unshown_.mix = chunks_.front().mix;
     }
-    return context_.output->Write(absl::StrCat(
-        text, "\n", DescribeResult(result, unshown_, client_time)));
+    return context_.output->Write(
+        absl::StrCat(text, "\n",
+                     context_.account != nullptr
+                         ? context_.account->lines
+                         : DescribeResult(result, unshown_, client_time)));
   }
 
  private:
@@ -228,13 +231,15 @@ class TableSink : public ResultSink {
 
   // The first words of the row's text, as a display line.
   absl::StatusOr<std::string> Preview(const Row& row) const {
-    const uint64_t length =
-        row.end_byte > row.begin_byte ? row.end_byte - row.begin_byte : 0;
+    // The input may begin inside the first chunk.
+    const uint64_t begin = std::max(row.begin_byte, context_.input_offset);
+    const uint64_t length = row.end_byte > begin ? row.end_byte - begin : 0;
     // Four bytes a character, and room for white space that folds.
     const uint64_t wanted = static_cast<uint64_t>(terminal_.width) * 8;
     LH_CLIENT_ASSIGN_OR_RETURN(
         const std::string bytes,
-        context_.input->ReadAt(row.begin_byte, std::min(length, wanted)));
+        context_.input->ReadAt(begin - context_.input_offset,
+                               std::min(length, wanted)));
     return ToDisplayLine(length > wanted ? TrimCutCharacter(bytes) : bytes);
   }
 

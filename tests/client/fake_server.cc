@@ -83,6 +83,7 @@ void FakeServer::Start() {
                            &port_);
   builder.RegisterService(static_cast<v1::EncoderService::Service*>(this));
   builder.RegisterService(static_cast<v1::ModelService::Service*>(this));
+  builder.RegisterService(&sessions);
   builder.SetMaxReceiveMessageSize(64 << 20);
   server_ = builder.BuildAndStart();
 }

@@ -1,6 +1,7 @@
-// FakeServer: EncoderService and ModelService on a free loopback port, whose
-// answers the test scripts. Handlers run on gRPC's threads; set them before
-// Start. Owned by the test; its destructor stops the server.
+// FakeServer: EncoderService, ModelService and SessionService on a free
+// loopback port, whose answers the test scripts. Handlers run on gRPC's
+// threads; set them before Start. Owned by the test; its destructor stops the
+// server.
 #ifndef LONGHAND_TESTS_CLIENT_FAKE_SERVER_H_
 #define LONGHAND_TESTS_CLIENT_FAKE_SERVER_H_
 
@@ -16,6 +17,7 @@
 #include "grpcpp/server_context.h"
 #include "longhand/v1/encoder_service.grpc.pb.h"
 #include "longhand/v1/model_service.grpc.pb.h"
+#include "tests/client/fake_sessions.h"
 
 namespace longhand::client {
 
@@ -72,6 +74,7 @@ class FakeServer : public v1::EncoderService::Service,
   std::function<grpc::Status(grpc::ServerContext*, Batch*, int attempt)>
       on_batch;
   v1::Model model;
+  FakeSessions sessions;
   // Of the last stream that EncodeByRule read; safe once the call has ended.
   v1::EncodeOptions options;
   std::string text;
