@@ -96,6 +96,14 @@ class Server:
     def address(self):
         return f"127.0.0.1:{int(self._port_file.read_text())}"
 
+    def kill(self):
+        """Ends it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
     def stop(self):
         """Sends SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)

@@ -27,7 +27,8 @@ def make_stubs():
         "protoc", f"-I{proto}", f"-I{os.environ['INTEGRATION_GOOGLEAPIS_DIR']}",
         f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}",
         "longhand/v1/encoder_service.proto",
-        "longhand/v1/model_service.proto"])
+        "longhand/v1/model_service.proto",
+        "longhand/v1/session_service.proto"])
     if code != 0:
         raise RuntimeError("protoc failed")
     sys.path.insert(0, str(out))
@@ -39,6 +40,8 @@ from longhand.v1 import encoder_service_pb2 as encoder_pb
 from longhand.v1 import encoder_service_pb2_grpc as encoder_grpc
 from longhand.v1 import model_service_pb2 as model_pb
 from longhand.v1 import model_service_pb2_grpc as model_grpc
+from longhand.v1 import session_service_pb2 as session_pb
+from longhand.v1 import session_service_pb2_grpc as session_grpc
 
 
 class Connection:
@@ -48,6 +51,7 @@ class Connection:
         self.channel = grpc.insecure_channel(address)
         self.encoder = encoder_grpc.EncoderServiceStub(self.channel)
         self.models = model_grpc.ModelServiceStub(self.channel)
+        self.sessions = session_grpc.SessionServiceStub(self.channel)
 
     def close(self):
         self.channel.close()
