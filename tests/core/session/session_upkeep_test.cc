@@ -212,5 +212,28 @@ TEST_F(SessionUpkeepTest, EvictionRacesWithUse) {
   EXPECT_LE(used(), options_.max_memory_bytes);
 }
 
+TEST_F(SessionUpkeepTest, ACallKeepsItsSessionAlive) {
+  // In the middle of an append the clock jumps, and others come by.
+  int computed = 0;
+  SessionId id{};
+  HashSessionModel slow("1", [&]() -> absl::Status {
+    ++computed;
+    environment_.Pass(options_.default_ttl * 2);
+    manager().Tick();
+    EXPECT_TRUE(Get(id).ok());
+    return absl::OkStatus();
+  });
+  auto made =
+      SessionManager::Create(&slow, store_.get(), &environment_, options_);
+  ASSERT_TRUE(made.ok());
+  manager_ = *std::move(made);
+  id = NewSession();
+  MustAppend(id, 0, Ids(10));
+  EXPECT_GT(computed, 0);
+  // Its end counts as a use.
+  environment_.Pass(options_.default_ttl * 0.75);
+  EXPECT_TRUE(Get(id).ok());
+}
+
 }  // namespace
 }  // namespace longhand::testing

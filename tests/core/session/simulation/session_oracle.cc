@@ -189,10 +189,12 @@ void SessionOracle::CheckContent(const OracleState& state,
     ids.insert(ids.end(), chunks[i]->ids.begin(), chunks[i]->ids.end());
     same_keys = same_keys && chunks[i]->encoded->key == keys[i];
   }
-  const size_t begin = ids.size();
-  ids.resize(begin + tail.size() / sizeof(int32_t));
-  std::memcpy(ids.data() + begin, tail.data(),
-              tail.size() / sizeof(int32_t) * sizeof(int32_t));
+  for (size_t at = 0; at + sizeof(int32_t) <= tail.size();
+       at += sizeof(int32_t)) {
+    int32_t id;
+    std::memcpy(&id, tail.data() + at, sizeof(id));
+    ids.push_back(id);
+  }
   if (ids != state.ids) Fail("the content is not that of its digest");
   if (!same_keys) Fail("the chunks are not those of the content");
 }
