@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/documents/document_feed.h"
+#include "bench/documents/process_memory.h"
 #include "bench/sessions/session_measurements.h"
 #include "core/base/heap.h"
 #include "core/base/status_macros.h"
@@ -102,6 +103,37 @@ absl::Status RunQueries(const Arguments& arguments, Encoder& encoder,
   return absl::OkStatus();
 }
 
+// What sessions are charged against what the process grows by.
+absl::Status RunMemory(const Arguments& arguments, Encoder& encoder,
+                       TokenSupply* supply) {
+  LH_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Bench> bench,
+      Bench::Create(&encoder, "memory", {}, MakeOptions(arguments)));
+  // What the workers keep anyway.
+  LH_RETURN_IF_ERROR(bench->MakeSession(20'000, supply).status());
+  documents::ResetMemoryPeak();
+  LH_ASSIGN_OR_RETURN(const documents::ProcessMemory before,
+                      documents::ReadProcessMemory());
+  const uint64_t charged_before = bench->manager().stats().memory_bytes;
+  for (int i = 0; i < 4; ++i) {
+    LH_RETURN_IF_ERROR(
+        bench->MakeSession(arguments.resume_tokens, supply).status());
+  }
+  documents::ResetMemoryPeak();
+  LH_ASSIGN_OR_RETURN(const documents::ProcessMemory after,
+                      documents::ReadProcessMemory());
+  const double charged =
+      double(bench->manager().stats().memory_bytes - charged_before);
+  const double growth =
+      double(after.resident_bytes) - double(before.resident_bytes);
+  std::cout << absl::StreamFormat(
+      "4 sessions of %d tokens: charged %.1f MiB, resident growth %.1f MiB, "
+      "ratio %.3f\n",
+      arguments.resume_tokens, charged / kMiB, growth / kMiB, growth / charged);
+  std::cout.flush();
+  return absl::OkStatus();
+}
+
 // How long the first append after a restart takes, against a later one.
 absl::Status RunResume(const Arguments& arguments, const std::string& store,
                        const SessionStoreOptions& options, Encoder& encoder,
@@ -147,6 +179,7 @@ absl::Status Run(const Arguments& arguments) {
                                   encoder->model().info().effective_precision,
                                   encoder->options().workers);
   std::cout.flush();
+  LH_RETURN_IF_ERROR(RunMemory(arguments, *encoder, &supply));
   LH_RETURN_IF_ERROR(RunAppends(arguments, *encoder, &supply));
   LH_RETURN_IF_ERROR(RunQueries(arguments, *encoder, &supply));
   std::cout << absl::StreamFormat("a session of %d tokens comes back:\n",
