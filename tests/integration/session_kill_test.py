@@ -8,8 +8,8 @@ at a random moment. On the server started after it:
 * every session ends at the border of an append, and its digest is the one that
   its appends give;
 * the append that was on its way is sent again and is there exactly once.
-At the end every session's text is that of the oracle, and its chunks are those
-of the whole text encoded in one call.
+At the end every session's chunks have the oracle's text and are those of the
+whole text encoded in one call (the 1,000 that are nearest to a question).
 
 20 rounds; LONGHAND_KILL_ROUNDS sets another number, LONGHAND_KILL_SEED repeats
 a run's choices (its threads still race).
@@ -35,6 +35,7 @@ import wire
 ROUNDS = int(os.environ.get("LONGHAND_KILL_ROUNDS", "20"))
 SEED = int(os.environ.get("LONGHAND_KILL_SEED", time.time_ns() % 10**9))
 SESSIONS = 4
+MAX_CHUNKS = 1000  # that one question gets
 WORDS = [bytes([97 + i % 26]) * (1 + i % 7) for i in range(97)]
 
 
@@ -165,12 +166,15 @@ class SessionKillTest(unittest.TestCase):
 
     def check_chunks(self, connection, oracle):
         text = oracle.text()
-        self.assertEqual(session_wire.stored_text(connection,
-                                                  oracle.session_id), text)
         whole = wire.encode(connection, text, document_weight=0)
-        answer = session_wire.query(
-            connection, oracle.session_id, "abc", max_similar=1000,
-            document_weight=0).answers[0]
+        response = session_wire.query(
+            connection, oracle.session_id, "abc", max_similar=MAX_CHUNKS,
+            document_weight=0, texts=True)
+        self.assertEqual(response.committed_offset, len(text))
+        self.assertEqual(response.chunk_count, len(whole.spans))
+        answer = response.answers[0]
+        self.assertEqual(len(answer.similar),
+                         min(MAX_CHUNKS, len(whole.spans)))
         own = wire.floats(answer.own_vector)
         hidden = len(own)
         for chunk in answer.similar:
@@ -182,6 +186,8 @@ class SessionKillTest(unittest.TestCase):
             self.assertAlmostEqual(chunk.score, cosine, places=4)
             self.assertEqual((chunk.begin_byte, chunk.end_byte),
                              whole.spans[chunk.index][:2])
+            self.assertEqual(chunk.text,
+                             text[chunk.begin_byte:chunk.end_byte])
 
     def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(self):
         print(f"LONGHAND_KILL_SEED={SEED} LONGHAND_KILL_ROUNDS={ROUNDS}")
