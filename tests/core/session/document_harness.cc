@@ -59,6 +59,12 @@ const std::shared_ptr<const Model>& BsbrModel() {
   return *model;
 }
 
+Encoder& TextEncoder() {
+  static Encoder* const encoder =
+      MakeEncoder(TinyTextModel(), {.max_batch_chunks = 3}).release();
+  return *encoder;
+}
+
 std::shared_ptr<const DocumentEncoder> OpenEncoder(
     Encoder& encoder, const EncodeOptions& options) {
   const auto model = MakeEncoderSessionModel(&encoder);

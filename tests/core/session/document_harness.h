@@ -42,6 +42,9 @@ class TestResources final : public DocumentResources {
 // over the whole document. Ids alone, below 300.
 const std::shared_ptr<const Model>& BsbrModel();
 
+// On TinyTextModel, with batches of a few chunks; one for the whole program.
+Encoder& TextEncoder();
+
 // What sessions make of these options.
 std::shared_ptr<const DocumentEncoder> OpenEncoder(
     Encoder& encoder, const EncodeOptions& options);

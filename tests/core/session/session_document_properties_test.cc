@@ -20,20 +20,13 @@ using testing::Append;
 using testing::EncodeWhole;
 using testing::HeadOf;
 using testing::MakeDocument;
-using testing::MakeEncoder;
 using testing::NamedOptions;
 using testing::OpenEncoder;
 using testing::Replace;
 using testing::ResultsOf;
 using testing::SameResults;
 using testing::StreamableOptions;
-using testing::TinyTextModel;
-
-Encoder& TextEncoder() {
-  static Encoder* const encoder =
-      MakeEncoder(TinyTextModel(), {.max_batch_chunks = 3}).release();
-  return *encoder;
-}
+using testing::TextEncoder;
 
 // Words, sentences, paragraphs, long runs, and now and then something that is
 // no word.

@@ -28,14 +28,8 @@ using testing::Replace;
 using testing::ResultsOf;
 using testing::SameResults;
 using testing::StreamableOptions;
+using testing::TextEncoder;
 using testing::TinyModel;
-using testing::TinyTextModel;
-
-Encoder& TextEncoder() {
-  static Encoder* const encoder =
-      MakeEncoder(TinyTextModel(), {.max_batch_chunks = 3}).release();
-  return *encoder;
-}
 
 absl::StatusOr<SessionDocument> Restore(
     std::shared_ptr<const DocumentEncoder> encoder, const SessionHead& head,

@@ -32,14 +32,8 @@ using testing::ResultsOf;
 using testing::SameResults;
 using testing::StreamableOptions;
 using testing::TestResources;
+using testing::TextEncoder;
 using testing::TinyModel;
-using testing::TinyTextModel;
-
-Encoder& TextEncoder() {
-  static Encoder* const encoder =
-      MakeEncoder(TinyTextModel(), {.max_batch_chunks = 3}).release();
-  return *encoder;
-}
 
 EncodeOptions Causal() {
   EncodeOptions options;
