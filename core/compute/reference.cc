@@ -72,6 +72,23 @@ void LayerNormRows(float* x, int rows, int columns, const float* scale,
   }
 }
 
+void RmsNormRows(float* x, int rows, int columns, const float* scale,
+                 int64_t stride, float eps) {
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + r * stride;
+    double square = 0;
+    for (int c = 0; c < columns; ++c) square += double(row[c]) * row[c];
+    const double inverse = 1 / std::sqrt(square / columns + double{eps});
+    for (int c = 0; c < columns; ++c) {
+      row[c] = static_cast<float>(row[c] * inverse * scale[c]);
+    }
+  }
+}
+
+void Multiply(const float* x, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) y[i] *= x[i];
+}
+
 void EluPlusOne(const float* x, int64_t size, float* y) {
   for (int64_t i = 0; i < size; ++i) {
     y[i] = x[i] > 0 ? x[i] + 1 : std::exp(x[i]);

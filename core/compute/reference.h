@@ -41,8 +41,11 @@ void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
 void SoftmaxRows(float* x, int rows, int columns, int64_t stride);
 void LayerNormRows(float* x, int rows, int columns, const float* scale,
                    const float* bias, float eps);
+void RmsNormRows(float* x, int rows, int columns, const float* scale,
+                 int64_t stride, float eps);
 void EluPlusOne(const float* x, int64_t size, float* y);
 void AddTo(const float* x, int64_t size, float* y);
+void Multiply(const float* x, int64_t size, float* y);
 void Scale(float factor, int64_t size, float* y);
 void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
           float factor, float* out);

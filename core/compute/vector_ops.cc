@@ -109,6 +109,44 @@ void LayerNormRows(float* x, int rows, int columns, const float* scale,
   }
 }
 
+void RmsNormRows(float* x, int rows, int columns, const float* scale,
+                 int64_t stride, float eps) {
+  const D d;
+  for (int r = 0; r < rows; ++r) {
+    float* row = x + r * stride;
+    const float square =
+        Accumulate(row, columns, [](V v) HWY_ATTR { return hn::Mul(v, v); }) /
+        columns;
+    const V inverse = hn::Set(d, 1.0f / std::sqrt(square + eps));
+    ForEachVector(
+        columns,
+        [&](int64_t i) HWY_ATTR {
+          hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, row + i), inverse),
+                             hn::LoadU(d, scale + i)),
+                     d, row + i);
+        },
+        [&](int64_t i, size_t count) HWY_ATTR {
+          StorePartial(hn::Mul(hn::Mul(LoadPartial(row + i, count), inverse),
+                               LoadPartial(scale + i, count)),
+                       row + i, count);
+        });
+  }
+}
+
+void Multiply(const float* x, int64_t size, float* y) {
+  const D d;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR {
+        hn::StoreU(hn::Mul(hn::LoadU(d, y + i), hn::LoadU(d, x + i)), d, y + i);
+      },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        StorePartial(
+            hn::Mul(LoadPartial(y + i, count), LoadPartial(x + i, count)),
+            y + i, count);
+      });
+}
+
 void EluPlusOne(const float* x, int64_t size, float* y) {
   const D d;
   const V one = hn::Set(d, 1.0f);
@@ -248,6 +286,8 @@ namespace longhand {
 
 HWY_EXPORT(SoftmaxRows);
 HWY_EXPORT(LayerNormRows);
+HWY_EXPORT(RmsNormRows);
+HWY_EXPORT(Multiply);
 HWY_EXPORT(EluPlusOne);
 HWY_EXPORT(AddTo);
 HWY_EXPORT(Scale);
@@ -262,6 +302,15 @@ void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
 void LayerNormRows(float* x, int rows, int columns, const float* scale,
                    const float* bias, float eps) {
   HWY_DYNAMIC_DISPATCH(LayerNormRows)(x, rows, columns, scale, bias, eps);
+}
+
+void RmsNormRows(float* x, int rows, int columns, const float* scale,
+                 int64_t stride, float eps) {
+  HWY_DYNAMIC_DISPATCH(RmsNormRows)(x, rows, columns, scale, stride, eps);
+}
+
+void Multiply(const float* x, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(Multiply)(x, size, y);
 }
 
 void EluPlusOne(const float* x, int64_t size, float* y) {

@@ -18,12 +18,20 @@ void SoftmaxRows(float* x, int rows, int columns, int64_t stride);
 void LayerNormRows(float* x, int rows, int columns, const float* scale,
                    const float* bias, float eps);
 
+// x[rows, columns] in place, row by row, `stride` apart: x / sqrt(mean of x^2 +
+// eps) * scale (RMSNorm, Zhang and Sennrich 2019, arXiv:1910.07467).
+void RmsNormRows(float* x, int rows, int columns, const float* scale,
+                 int64_t stride, float eps);
+
 // y[i] = elu(x[i]) + 1: x + 1 above 0, e^x below (Katharopoulos et al. 2020,
 // arXiv:2006.16236, section 3.2.1). y may be x.
 void EluPlusOne(const float* x, int64_t size, float* y);
 
 // y[i] += x[i].
 void AddTo(const float* x, int64_t size, float* y);
+
+// y[i] *= x[i].
+void Multiply(const float* x, int64_t size, float* y);
 
 // y[i] *= factor.
 void Scale(float factor, int64_t size, float* y);

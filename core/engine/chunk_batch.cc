@@ -27,13 +27,14 @@ ChunkInput MakeChunkInput(const Model& model, const Chunk& chunk,
   input.own_begin = static_cast<int>(int64_t(prefix.size()) + chunk.begin -
                                      chunk.window_begin);
   input.own_end = input.own_begin + static_cast<int>(chunk.size());
+  input.first_token = chunk.begin;
   return input;
 }
 
 absl::Span<const float> PooledRows(const Model& model, const ForwardPass& pass,
                                    int index, const Chunk& chunk,
                                    std::vector<float>* gathered) {
-  const size_t hidden = size_t(model.config().hidden_size);
+  const size_t hidden = size_t(model.config().output_size());
   const float* states = pass.hidden(index);
   const size_t rows = size_t(pass.rows(index));
   if (chunk.size() == chunk.window_size()) return {states, rows * hidden};

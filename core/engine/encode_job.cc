@@ -255,7 +255,23 @@ void EncodeJob::KeepState(int index) {
     state_bytes_ += state->charge();
     if (!attention_->needs_whole_document()) {
       states_.push_back(std::move(state));
+      state_ends_.push_back(batch_[size_t(index)].end);
+      DropStatesOutOfReach(state_ends_.back());
     }
+  }
+}
+
+void EncodeJob::DropStatesOutOfReach(int64_t next_token) {
+  const int64_t reach = attention_->reach_tokens();
+  if (reach == kWholeDocument ||
+      *options_.encode.visibility != Visibility::kCausal) {
+    return;
+  }
+  while (first_state_ + 1 < states_.size() &&
+         state_ends_.front() <= next_token - reach) {
+    state_bytes_ -= states_[first_state_]->charge();
+    states_[first_state_++].reset();
+    state_ends_.pop_front();
   }
 }
 

@@ -107,6 +107,7 @@ class EncodeJob {
   std::unique_ptr<ForwardPass> MakePass(PassKind kind) const;
   ChunkInput MakeInput(const Chunk& chunk) const;
   void KeepState(int index);
+  void DropStatesOutOfReach(int64_t next_token);
   void EndBatch();
 
   const float* OwnHidden(int index) const;
@@ -157,7 +158,10 @@ class EncodeJob {
   std::vector<Chunk> first_pass_;
   size_t retrieve_next_ = 0;
 
+  // Null below first_state_: out of the mechanism's reach.
   std::vector<std::shared_ptr<const ChunkState>> states_;
+  size_t first_state_ = 0;
+  std::deque<int64_t> state_ends_;  // of the states from first_state_ on
   ContextPooling context_;
   std::optional<SpanPooler> spans_;
   std::deque<Results> held_;  // until the document's end

@@ -11,7 +11,7 @@ namespace longhand {
 absl::Status EncodeJob::EmitComputed(EncodeSink& sink) {
   const int i = emitted_;
   const Chunk& chunk = batch_[size_t(i)];
-  const size_t hidden = size_t(model_->config().hidden_size);
+  const size_t hidden = size_t(model_->config().output_size());
   std::vector<float> gathered;
   const absl::Span<const float> states =
       PooledRows(*model_, *pass_, i, chunk, &gathered);
@@ -82,8 +82,8 @@ uint64_t EncodeJob::BytesOf(const Results& results) {
 }
 
 const float* EncodeJob::OwnHidden(int index) const {
-  return pass_->hidden(index) +
-         int64_t{pass_->input(index).own_begin} * model_->config().hidden_size;
+  return pass_->hidden(index) + int64_t{pass_->input(index).own_begin} *
+                                    model_->config().output_size();
 }
 
 uint64_t EncodeJob::EndByte(const Chunk& chunk) const {
@@ -134,7 +134,7 @@ TokenResult EncodeJob::MakeTokenResult(int index) const {
   }
   const float* hidden = OwnHidden(index);
   result.vectors.assign(hidden,
-                        hidden + chunk.size() * model_->config().hidden_size);
+                        hidden + chunk.size() * model_->config().output_size());
   return result;
 }
 
@@ -168,7 +168,7 @@ absl::Status EncodeJob::PoolSpans(int index, const ChunkResult& chunk,
        .begin = absl::MakeConstSpan(tokens_.begin).subspan(begin, size),
        .end = absl::MakeConstSpan(tokens_.end).subspan(begin, size),
        .hidden = OwnHidden(index),
-       .hidden_size = model_->config().hidden_size},
+       .hidden_size = model_->config().output_size()},
       chunk.end_byte, spans));
   const bool is_last = content_ended_ && place.end == received_tokens_;
   if (!is_last) return absl::OkStatus();
@@ -197,7 +197,7 @@ EncodeSummary EncodeJob::Summarize() const {
   LH_CHECK(all_computed() && held_.empty());
   EncodeSummary summary;
   if (options_.encode.document_vector) {
-    summary.document_vector.resize(size_t(model_->config().hidden_size));
+    summary.document_vector.resize(size_t(model_->config().output_size()));
     pooler_->Finish(pooled_document_, absl::MakeSpan(summary.document_vector));
     if (model_->normalize()) {
       NormalizeL2(absl::MakeSpan(summary.document_vector));

@@ -32,6 +32,8 @@ constexpr float kDefaultDocumentWeight = -0.85f;
 constexpr float kMaxContextWeight = 100;
 // Spans of one document; they are kept until they are pooled.
 constexpr size_t kMaxSpans = 100'000;
+// Every token sees each of them.
+constexpr size_t kMaxGlobalTokens = 4096;
 
 absl::Status Invalid(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
@@ -94,6 +96,25 @@ absl::Status CheckSpans(const EncodeOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckGlobalTokens(const EncodeOptions& options) {
+  const std::vector<int64_t>& tokens = options.global_tokens;
+  if (tokens.size() > kMaxGlobalTokens) {
+    return Invalid("TOO_MANY_GLOBAL_TOKENS",
+                   absl::StrCat("there are ", tokens.size(),
+                                " global_tokens, the limit is ",
+                                kMaxGlobalTokens, "; choose fewer"));
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] > (i == 0 ? -1 : tokens[i - 1])) continue;
+    return Invalid(
+        "GLOBAL_TOKENS_INVALID",
+        absl::StrCat("global_tokens has ", tokens[i], " at place ", i,
+                     "; give the tokens' places in the document, "
+                     "from 0, ascending"));
+  }
+  return absl::OkStatus();
+}
+
 // The fields that were set, by their public names.
 std::vector<std::string_view> SetFields(const EncodeOptions& options) {
   std::vector<std::string_view> set;
@@ -114,6 +135,10 @@ std::vector<std::string_view> SetFields(const EncodeOptions& options) {
   add(options.state_rank.has_value(), "state_rank");
   add(options.top_k.has_value(), "top_k");
   add(options.visibility.has_value(), "visibility");
+  add(!options.global_tokens.empty(), "global_tokens");
+  for (const MechanismField& field : MechanismFields()) {
+    add((options.mechanism_options.*field.value).has_value(), field.name);
+  }
   return set;
 }
 
@@ -153,12 +178,12 @@ absl::Status CheckVisibility(const EncodeOptions& options,
 absl::Status CheckOutputs(const Attention& attention,
                           const EncodeOptions& options) {
   if ((options.retrieval_weights || options.head_weights) &&
-      !attention.exchanges()) {
+      !attention.reports_weights()) {
     return Invalid("OUTPUT_UNAVAILABLE",
                    absl::StrCat("the mechanism \"", options.mechanism,
                                 "\" with gate ", *options.gate,
-                                " retrieves nothing, so it has no retrieval "
-                                "weights; leave that output out"));
+                                " has no retrieval weights; leave that output "
+                                "out"));
   }
   return absl::OkStatus();
 }
@@ -208,6 +233,7 @@ EncodeOptions BuiltInDefaults(const Model& model,
   Fill<std::optional<int>>(filled.neighbors, 0);
   Fill<std::string>(filled.state_codec, kDefaultStateCodec);
   Fill<std::optional<int>>(filled.state_rank, StateCodecOptions().rank);
+  FillMechanismOptions(DefaultMechanismOptions(), &filled.mechanism_options);
   Fill<std::string>(filled.chunker, kDefaultChunker);
   Fill<std::optional<int>>(
       filled.chunk_tokens,
@@ -243,6 +269,8 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
   Fill(resolved.neighbors, defaults.neighbors);
   Fill(resolved.state_codec, defaults.state_codec);
   Fill(resolved.state_rank, defaults.state_rank);
+  FillMechanismOptions(defaults.mechanism_options, &resolved.mechanism_options);
+  Fill(resolved.global_tokens, defaults.global_tokens);
   Fill(resolved.chunker, defaults.chunker);
   Fill(resolved.chunk_tokens, defaults.chunk_tokens);
   Fill(resolved.min_chunk_tokens, defaults.min_chunk_tokens);
@@ -259,6 +287,8 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
       "document_weight", *resolved.document_weight, -kMaxContextWeight));
   LH_RETURN_IF_ERROR(CheckSpans(resolved));
   LH_RETURN_IF_ERROR(MakeStateCodec(resolved).status());
+  LH_RETURN_IF_ERROR(CheckMechanismOptions(resolved.mechanism_options));
+  LH_RETURN_IF_ERROR(CheckGlobalTokens(resolved));
   LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
                       MakeAttention(model, resolved));
   // A mechanism may know one visibility only.
@@ -266,7 +296,7 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
   LH_RETURN_IF_ERROR(CheckVisibility(options, resolved));
   LH_RETURN_IF_ERROR(
       CheckUsed(absl::StrCat("mechanism \"", resolved.mechanism, "\""),
-                attention->unused_options(), options, attention->exchanges()));
+                UnusedOptions(*attention), options, attention->exchanges()));
   LH_ASSIGN_OR_RETURN(std::unique_ptr<Chunker> chunker,
                       MakeChunker(model, resolved));
   LH_RETURN_IF_ERROR(
@@ -274,6 +304,19 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
                 chunker->unused_options(), options, attention->exchanges()));
   LH_RETURN_IF_ERROR(CheckOutputs(*attention, resolved));
   return resolved;
+}
+
+std::vector<std::string_view> UnusedOptions(const Attention& attention) {
+  std::vector<std::string_view> unused = attention.unused_options();
+  const std::vector<std::string_view> used = attention.mechanism_options();
+  const auto add = [&](std::string_view name) {
+    if (std::find(used.begin(), used.end(), name) == used.end()) {
+      unused.push_back(name);
+    }
+  };
+  for (const MechanismField& field : MechanismFields()) add(field.name);
+  add("global_tokens");
+  return unused;
 }
 
 absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
@@ -286,6 +329,8 @@ absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
                .head_dim = config.head_dim(),
                .num_layers = config.num_layers,
                .retrieval = ToRetrieval(options),
+               .mechanism = options.mechanism_options,
+               .global_tokens = options.global_tokens,
                .adapter = model.adapter(),
                .extras = model.layer_extras()});
 }
@@ -324,6 +369,11 @@ StateFingerprint MakeStateFingerprint(const Model& model,
                                 *options.neighbors));
   hash.UpdateField(options.state_codec);
   hash.UpdateField(absl::StrCat(*options.state_rank));
+  for (const MechanismField& field : MechanismFields()) {
+    hash.UpdateField(
+        absl::StrCat((options.mechanism_options.*field.value).value_or(-1)));
+  }
+  hash.UpdateField(absl::StrJoin(options.global_tokens, ","));
   hash.UpdateField(options.chunker);
   hash.UpdateField(absl::StrCat(*options.chunk_tokens, ",",
                                 *options.min_chunk_tokens, ",",

@@ -4,6 +4,8 @@
 #define LONGHAND_CORE_ENGINE_ENCODE_OPTIONS_H_
 
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/attention/attention.h"
@@ -27,6 +29,9 @@ EncodeOptions BuiltInDefaults(const Model& model,
 absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
     const Model& model, const EncodeOptions& options,
     const EncodeOptions& defaults);
+
+// All options that the mechanism does not look at, by their public names.
+std::vector<std::string_view> UnusedOptions(const Attention& attention);
 
 // What resolved options name, for this model.
 absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/attention/mechanism_options.h"
 #include "core/attention/retrieval_options.h"
 
 namespace longhand {
@@ -39,6 +40,8 @@ struct EncodeOptions {
   std::optional<int> neighbors;
   std::string state_codec;  // a name from state_codecs.def
   std::optional<int> state_rank;
+  MechanismOptions mechanism_options;
+  std::vector<int64_t> global_tokens;  // ascending places in the document
 
   std::string chunker;              // a name from chunkers.def
   std::optional<int> chunk_tokens;  // rows per chunk, special tokens included

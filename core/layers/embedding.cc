@@ -24,6 +24,15 @@ void Embedding::AddSinusoids(int32_t position, float* row) const {
   }
 }
 
+void Embedding::AddAxial(int32_t position, float* row) const {
+  AddTo(axial.row_table.data() +
+            int64_t{position / axial.columns} * axial.row_size,
+        axial.row_size, row);
+  AddTo(axial.column_table.data() +
+            int64_t{position % axial.columns} * axial.column_size,
+        axial.column_size, row + axial.row_size);
+}
+
 void Embedding::Apply(absl::Span<const int32_t> ids,
                       absl::Span<const int32_t> position_ids,
                       float* out) const {
@@ -31,10 +40,13 @@ void Embedding::Apply(absl::Span<const int32_t> ids,
     float* row = out + r * hidden_size;
     std::copy_n(tokens.data() + int64_t{ids[r]} * hidden_size, hidden_size,
                 row);
+    if (scale != 1) Scale(scale, hidden_size, row);
     if (!segment.empty()) AddTo(segment.data(), hidden_size, row);
     if (!positions.empty()) {
       AddTo(positions.data() + int64_t{position_ids[r]} * hidden_size,
             hidden_size, row);
+    } else if (axial.columns > 0) {
+      AddAxial(position_ids[r], row);
     } else {
       AddSinusoids(position_ids[r], row);
     }

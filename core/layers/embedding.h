@@ -16,10 +16,22 @@ namespace longhand {
 struct Embedding {
   int hidden_size = 0;
   FloatBuffer tokens;     // [vocabulary, hidden]
-  FloatBuffer positions;  // [positions, hidden], or empty: sinusoids
+  FloatBuffer positions;  // [positions, hidden], or empty
   FloatBuffer segment;    // [hidden], or empty
-  // [hidden / 2], of the sinusoids; empty with a table.
+  // [hidden / 2], of the sinusoids; empty: none.
   FloatBuffer frequencies;
+  // Axial positions (Kitaev et al. 2020, arXiv:2001.04451, section 3): position
+  // p has row p / columns of the first table and row p % columns of the second,
+  // side by side. Empty: none.
+  struct Axial {
+    int rows = 0, columns = 0;
+    int row_size = 0, column_size = 0;  // their sum is hidden
+    FloatBuffer row_table;              // [rows, row_size]
+    FloatBuffer column_table;           // [columns, column_size]
+  };
+  Axial axial;
+  // Factor of the token vectors.
+  float scale = 1;
   std::optional<LayerNorm> norm;
 
   // Sinusoids (Vaswani et al. 2017, arXiv:1706.03762, section 3.5) of `hidden`
@@ -28,6 +40,8 @@ struct Embedding {
   static FloatBuffer SinusoidFrequencies(int hidden);
   // row[hidden] += the sinusoids of a position.
   void AddSinusoids(int32_t position, float* row) const;
+  // row[hidden] += the axial vector of a position.
+  void AddAxial(int32_t position, float* row) const;
 
   // out[rows, hidden]. REQUIRES: ids and positions lie inside the tables.
   void Apply(absl::Span<const int32_t> ids,
@@ -35,7 +49,8 @@ struct Embedding {
 
   uint64_t byte_size() const {
     return tokens.byte_size() + positions.byte_size() + segment.byte_size() +
-           frequencies.byte_size() + (norm ? norm->byte_size() : 0);
+           frequencies.byte_size() + axial.row_table.byte_size() +
+           axial.column_table.byte_size() + (norm ? norm->byte_size() : 0);
   }
 };
 

@@ -6,17 +6,23 @@
 namespace longhand {
 
 absl::StatusOr<LayerNorm> LayerNorm::Load(const WeightScope& scope, int size,
-                                          float eps) {
+                                          float eps, NormKind kind) {
   LayerNorm norm;
   LH_ASSIGN_OR_RETURN(norm.scale_, scope.LoadF32("weight", {size}));
-  LH_ASSIGN_OR_RETURN(norm.bias_, scope.LoadF32("bias", {size}));
+  if (kind == NormKind::kLayerNorm) {
+    LH_ASSIGN_OR_RETURN(norm.bias_, scope.LoadF32("bias", {size}));
+  }
   norm.eps_ = eps;
   return norm;
 }
 
 void LayerNorm::Apply(int rows, float* x) const {
-  LayerNormRows(x, rows, static_cast<int>(scale_.size()), scale_.data(),
-                bias_.data(), eps_);
+  const int size = static_cast<int>(scale_.size());
+  if (bias_.empty()) {
+    RmsNormRows(x, rows, size, scale_.data(), size, eps_);
+  } else {
+    LayerNormRows(x, rows, size, scale_.data(), bias_.data(), eps_);
+  }
 }
 
 }  // namespace longhand

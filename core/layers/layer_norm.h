@@ -1,5 +1,5 @@
-// LayerNorm: scale and bias of a layer normalisation. Immutable once loaded;
-// safe from many threads.
+// LayerNorm: scale and bias of a layer normalisation, or the scale of a root
+// mean square normalisation. Immutable once loaded; safe from many threads.
 #ifndef LONGHAND_CORE_LAYERS_LAYER_NORM_H_
 #define LONGHAND_CORE_LAYERS_LAYER_NORM_H_
 
@@ -11,14 +11,17 @@
 
 namespace longhand {
 
+enum class NormKind { kLayerNorm, kRmsNorm };
+
 class LayerNorm {
  public:
   // No parameters; must be assigned before use.
   LayerNorm() = default;
 
-  // Reads `weight` [size] and `bias` [size] of `scope`.
+  // Reads `weight` [size] and, unless kRmsNorm, `bias` [size] of `scope`.
   static absl::StatusOr<LayerNorm> Load(const WeightScope& scope, int size,
-                                        float eps);
+                                        float eps,
+                                        NormKind kind = NormKind::kLayerNorm);
 
   // x: [rows, size], in place.
   void Apply(int rows, float* x) const;
@@ -27,7 +30,7 @@ class LayerNorm {
 
  private:
   FloatBuffer scale_;  // [size]
-  FloatBuffer bias_;   // [size]
+  FloatBuffer bias_;   // [size], or empty: kRmsNorm
   float eps_ = 0;
 };
 

@@ -7,22 +7,28 @@
 
 namespace longhand {
 
-absl::StatusOr<PackedLinear> LoadLinear(absl::Span<const WeightScope> scopes,
-                                        int inputs, int outputs,
-                                        LinearOptions options) {
-  const size_t matrix_size = size_t(inputs) * size_t(outputs);
-  FloatBuffer weights = FloatBuffer::Uninitialized(scopes.size() * matrix_size);
-  FloatBuffer bias = FloatBuffer::Uninitialized(scopes.size() * outputs);
-  for (size_t i = 0; i < scopes.size(); ++i) {
-    LH_ASSIGN_OR_RETURN(FloatBuffer part,
-                        scopes[i].LoadF32("weight", {outputs, inputs}));
-    std::copy_n(part.data(), matrix_size, weights.data() + i * matrix_size);
-    LH_ASSIGN_OR_RETURN(FloatBuffer part_bias,
-                        scopes[i].LoadF32("bias", {outputs}));
-    std::copy_n(part_bias.data(), outputs, bias.data() + i * outputs);
+absl::StatusOr<PackedLinear> LoadLinear(absl::Span<const LinearSource> sources,
+                                        int inputs, LinearOptions options) {
+  size_t outputs = 0;
+  for (const LinearSource& source : sources) outputs += size_t(source.outputs);
+  FloatBuffer weights = FloatBuffer::Uninitialized(outputs * size_t(inputs));
+  FloatBuffer bias = FloatBuffer::Zeroed(outputs);
+  size_t row = 0;
+  for (const LinearSource& source : sources) {
+    LH_ASSIGN_OR_RETURN(
+        FloatBuffer part,
+        source.scope.LoadF32("weight", {source.outputs, inputs}));
+    std::copy_n(part.data(), part.size(),
+                weights.data() + row * size_t(inputs));
+    if (source.has_bias) {
+      LH_ASSIGN_OR_RETURN(FloatBuffer part_bias,
+                          source.scope.LoadF32("bias", {source.outputs}));
+      std::copy_n(part_bias.data(), part_bias.size(), bias.data() + row);
+    }
+    row += size_t(source.outputs);
   }
   return PackedLinear::Pack(weights.span(), bias.span(), inputs,
-                            outputs * static_cast<int>(scopes.size()), options);
+                            static_cast<int>(outputs), options);
 }
 
 }  // namespace longhand

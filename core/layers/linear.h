@@ -9,12 +9,18 @@
 
 namespace longhand {
 
-// Reads `weight` [outputs, inputs] and `bias` [outputs] of each scope and packs
-// them as one layer with their outputs side by side, in order. Errors are those
-// of WeightScope::LoadF32.
-absl::StatusOr<PackedLinear> LoadLinear(absl::Span<const WeightScope> scopes,
-                                        int inputs, int outputs,
-                                        LinearOptions options = {});
+// Where one linear layer lies in the file.
+struct LinearSource {
+  WeightScope scope;
+  int outputs = 0;
+  bool has_bias = true;  // else it is 0
+};
+
+// Reads `weight` [outputs, inputs] and `bias` [outputs] of each source and
+// packs them as one layer with their outputs side by side, in order. Errors are
+// those of WeightScope::LoadF32.
+absl::StatusOr<PackedLinear> LoadLinear(absl::Span<const LinearSource> sources,
+                                        int inputs, LinearOptions options = {});
 
 }  // namespace longhand
 

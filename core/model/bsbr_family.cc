@@ -67,7 +67,7 @@ absl::StatusOr<FamilyRecipe> MakeBsbrFamily(const nlohmann::json& json) {
   config.activation = Activation::kGeluErf;
   config.layer_norm_eps = 1e-5f;  // fixed in the package
   config.pre_norm = true;
-  config.document_positions = true;
+  config.positions = ModelConfig::Positions::kDocument;
   config.special_tokens = false;
   config.pads_chunks = true;
   config.default_mechanism = "bsbr_causal";

@@ -53,7 +53,7 @@ absl::Status CheckSizes(const ModelConfig& config) {
     return MakeError(absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
                      what);
   };
-  if (config.hidden_size % config.num_heads != 0) {
+  if (config.head_size == 0 && config.hidden_size % config.num_heads != 0) {
     return invalid(absl::StrCat("the hidden size ", config.hidden_size,
                                 " is not a multiple of the ", config.num_heads,
                                 " attention heads"));

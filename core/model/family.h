@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/registry.h"
 #include "core/model/model_config.h"
+#include "core/tensor/tensor.h"
 #include "nlohmann/json.hpp"
 
 namespace longhand {
@@ -21,6 +22,30 @@ struct ExtraLinear {
   std::string name;  // inside a layer
   int inputs;
   int outputs;
+  bool has_bias = true;
+};
+
+// A tensor that it asks for by its role.
+struct ExtraTensor {
+  std::string role;
+  std::string name;
+  Shape shape;
+  // Whether it lies inside each layer, or once at the top of the file.
+  bool in_layer = true;
+  bool is_optional = false;
+};
+
+// A number that it asks for by its role, for every layer.
+struct ExtraNumber {
+  std::string role;
+  std::vector<int64_t> by_layer;  // [layers]
+};
+
+// One of the linear layers whose outputs, side by side, the attention is
+// computed from.
+struct Projection {
+  std::string name;  // inside a layer
+  int outputs;
 };
 
 // Names below the checkpoint's prefix, without ".weight" and ".bias".
@@ -29,7 +54,9 @@ struct TensorNames {
   // have no prefix.
   std::string checkpoint_prefix;
   std::string token_embedding;
-  std::string position_embedding;  // empty: none, positions are sinusoids
+  // Empty: none, see ModelConfig::positions. Axial positions have
+  // ".weights.0" and ".weights.1" behind it.
+  std::string position_embedding;
   // The sinusoids [1, any, hidden] as some files carry them: checked against
   // ours, not used.
   std::string position_buffer = {};
@@ -39,9 +66,21 @@ struct TensorNames {
   std::string final_norm = {};    // after the last layer; empty: none
   // Inside a layer.
   std::string query, key, value;
+  // By layer, in place of query, key and value; empty: those.
+  std::vector<std::vector<Projection>> projections = {};
   std::string attention_output, attention_norm;
+  // Empty: the layers have none.
   std::string feed_forward_in, feed_forward_out, feed_forward_norm;
+  // Its product multiplies that of feed_forward_in, which is not activated
+  // then; empty: none.
+  std::string feed_forward_gate = {};
+  // Whether these linear layers have a bias.
+  bool projection_bias = true;
+  bool attention_output_bias = true;
+  bool feed_forward_bias = true;
   std::vector<ExtraLinear> extras = {};
+  std::vector<ExtraTensor> extra_tensors = {};
+  std::vector<ExtraNumber> extra_numbers = {};
   // Prefixes of tensors that an encoder does not need: below the checkpoint
   // prefix, and outside of it (heads of tasks).
   std::vector<std::string> ignored;

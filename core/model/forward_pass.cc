@@ -15,6 +15,11 @@ std::shared_ptr<const StateCodec> DefaultCodec() {
       *(**StateCodecRegistry().Find("f32"))({}));
 }
 
+// Rows of a long chunk that go through the linear layers at a time, so that
+// their intermediate results stay small.
+constexpr int kRowTile = 1024;
+static_assert(kRowTile % kRowBlock == 0);
+
 int AttentionRows(const ModelConfig& config, int rows, int chunk_rows) {
   if (!config.pads_chunks) return rows;
   return std::max(rows,
@@ -51,7 +56,7 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
     if (attention->exchanges_in(layer)) ++state_layers;
   }
   for (const auto& state : states_) {
-    LH_CHECK(state->fingerprint() == options.fingerprint);
+    LH_CHECK(state == nullptr || state->fingerprint() == options.fingerprint);
     slots_states_.push_back(state.get());
   }
   slots_count_ = int64_t(states_.size());
@@ -59,18 +64,21 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
     slots_count_ += int64_t(inputs_.size());
   }
   const size_t slots = size_t(slots_count_);
-  const size_t hidden = size_t(model_->config().hidden_size);
+  const size_t output = size_t(model_->config().output_size());
+  const size_t context = size_t(model_->config().context_width());
   for (const ChunkInput& input : inputs_) {
     const int rows = input.rows();
     LH_CHECK(rows > 0 && rows <= model_->config().max_positions());
     LH_CHECK(0 <= input.own_begin && input.own_begin < input.own_end &&
              input.own_end <= rows);
+    LH_CHECK(input.mask.empty() || (attention_->takes_mask() &&
+                                    input.mask.size() == input.ids.size()));
     Activations& chunk = chunks_.emplace_back();
     chunk.attention_rows =
         AttentionRows(model_->config(), rows, options.chunk_rows);
-    chunk.hidden = FloatBuffer::Zeroed(size_t(PaddedRows(rows)) * hidden);
+    chunk.hidden = FloatBuffer::Zeroed(size_t(PaddedRows(rows)) * output);
     chunk.context =
-        FloatBuffer::Zeroed(size_t(PaddedRows(chunk.attention_rows)) * hidden);
+        FloatBuffer::Zeroed(size_t(PaddedRows(chunk.attention_rows)) * context);
     chunk.scratch = FloatBuffer::Uninitialized(
         size_t(attention_->scratch_floats(chunk.attention_rows)));
     if (options.retrieval_weights) {
@@ -97,8 +105,9 @@ uint64_t ForwardPass::ActivationBytes(const Model& model,
                                       int chunk_rows) {
   const int attention_rows = AttentionRows(model.config(), rows, chunk_rows);
   return sizeof(float) *
-         (uint64_t(PaddedRows(rows) + PaddedRows(attention_rows)) *
-              model.config().hidden_size +
+         (uint64_t(PaddedRows(rows)) * model.config().output_size() +
+          uint64_t(PaddedRows(attention_rows)) *
+              model.config().context_width() +
           attention.scratch_floats(attention_rows));
 }
 
@@ -156,8 +165,41 @@ void ForwardPass::RunAll(ComputeContext& compute) {
 }
 
 void ForwardPass::Embed(int chunk) {
-  model_->embedding().Apply(inputs_[chunk].ids, inputs_[chunk].position_ids,
-                            chunks_[chunk].hidden.data());
+  const ChunkInput& input = inputs_[chunk];
+  const EncoderLayer::Streams streams = StreamsOf(chunk);
+  model_->embedding().Apply(input.ids, input.position_ids,
+                            streams.attention_reads);
+  if (streams.attention_reads == streams.attention_adds) return;
+  std::copy_n(streams.attention_reads,
+              input.ids.size() * size_t(model_->config().hidden_size),
+              streams.attention_adds);
+}
+
+EncoderLayer::Streams ForwardPass::StreamsOf(int chunk) {
+  float* first = chunks_[size_t(chunk)].hidden.data();
+  if (!model_->config().reversible) return {first, first};
+  const int64_t size =
+      int64_t{PaddedRows(rows(chunk))} * model_->config().hidden_size;
+  return {first + size, first};
+}
+
+void ForwardPass::FinishHidden(int chunk) {
+  Activations& activations = chunks_[chunk];
+  if (model_->config().reversible) {
+    const size_t hidden = size_t(model_->config().hidden_size);
+    const EncoderLayer::Streams streams = StreamsOf(chunk);
+    FloatBuffer joined =
+        FloatBuffer::Uninitialized(size_t(rows(chunk)) * 2 * hidden);
+    float* out = joined.data();
+    for (size_t r = 0; r < size_t(rows(chunk)); ++r) {
+      out = std::copy_n(streams.attention_adds + r * hidden, hidden, out);
+      out = std::copy_n(streams.attention_reads + r * hidden, hidden, out);
+    }
+    activations.hidden = std::move(joined);
+  }
+  if (model_->final_norm() != nullptr) {
+    model_->final_norm()->Apply(rows(chunk), activations.hidden.data());
+  }
 }
 
 ChunkSlot ForwardPass::Slot(int chunk, int layer) {
@@ -172,50 +214,71 @@ ChunkSlot ForwardPass::Slot(int chunk, int layer) {
   return {.rows = activations.attention_rows,
           .own_begin = input.own_begin,
           .own_end = input.own_end,
+          .first_token = input.first_token,
+          .mask = input.mask.empty() ? nullptr : input.mask.data(),
           .context = activations.context.data(),
           .scratch = activations.scratch.data(),
           .retrieval_weights = activations.retrieval_weights.data(),
-          .head_weights = head_weights};
+          .head_weights = head_weights,
+          .meta = nullptr};
 }
 
 void ForwardPass::BindLayer(int layer) {
   slots_.clear();
-  for (int i = 0; i < num_chunks(); ++i) slots_.push_back(Slot(i, layer));
+  for (int i = 0; i < num_chunks(); ++i) {
+    slots_.push_back(Slot(i, layer));
+    if (ChunkState* state = chunks_[size_t(i)].state.get()) {
+      slots_.back().meta = state->mutable_meta(state_layer_[size_t(layer)]);
+    }
+  }
   view_.layer = layer;
   view_.states = {slots_states_, state_layer_[size_t(layer)]};
   view_.chunks = slots_;
 }
 
 void ForwardPass::Local(int chunk, int layer, ComputeContext& compute) {
-  const int64_t qkv_size = 3 * int64_t{model_->config().hidden_size};
   const EncoderLayer& weights = model_->layers()[layer];
+  const int64_t projected_size = weights.projected_size();
+  const int64_t hidden_size = model_->config().hidden_size;
   Activations& activations = chunks_[chunk];
-  const float* x =
-      weights.AttentionInput(activations.hidden.data(), rows(chunk), compute);
-  float* qkv = compute.workspace().Allocate<float>(
-      size_t(PaddedRows(activations.attention_rows) * qkv_size));
-  weights.ProjectQkv(x, rows(chunk), compute, qkv);
-  std::fill(qkv + rows(chunk) * qkv_size,
-            qkv + activations.attention_rows * qkv_size, 0.0f);
+  const float* x = weights.AttentionInput(StreamsOf(chunk).attention_reads,
+                                          rows(chunk), compute);
+  float* projected = compute.workspace().Allocate<float>(
+      size_t(PaddedRows(activations.attention_rows) * projected_size));
+  for (int row = 0; row < rows(chunk); row += kRowTile) {
+    weights.Project(x + row * hidden_size,
+                    std::min(kRowTile, rows(chunk) - row), compute,
+                    projected + row * projected_size);
+  }
+  std::fill(projected + rows(chunk) * projected_size,
+            projected + activations.attention_rows * projected_size, 0.0f);
   ChunkState* state = activations.state.get();
   float* values = nullptr;
   if (state != nullptr && attention_->exchanges_in(layer)) {
     values =
         compute.workspace().Allocate<float>(size_t(state->layout().floats()));
   }
-  attention_->Local({layer, x, qkv}, Slot(chunk, layer), values, compute);
+  attention_->Local({layer, x, projected, projected_size}, Slot(chunk, layer),
+                    values, compute);
   if (values != nullptr) {
     state->SetLayer(state_layer_[size_t(layer)], values);
   }
 }
 
 void ForwardPass::Complete(int chunk, int layer, ComputeContext& compute) {
-  Activations& activations = chunks_[chunk];
-  model_->layers()[layer].Complete(activations.context.data(), rows(chunk),
-                                   compute, activations.hidden.data());
-  if (layer + 1 == num_layers() && model_->final_norm() != nullptr) {
-    model_->final_norm()->Apply(rows(chunk), activations.hidden.data());
+  const int64_t context_width = model_->config().context_width();
+  const int64_t hidden_size = model_->config().hidden_size;
+  const float* context = chunks_[size_t(chunk)].context.data();
+  const EncoderLayer::Streams streams = StreamsOf(chunk);
+  for (int row = 0; row < rows(chunk); row += kRowTile) {
+    compute.workspace().Reset();
+    model_->layers()[layer].Complete(
+        context + row * context_width, std::min(kRowTile, rows(chunk) - row),
+        compute,
+        {streams.attention_reads + row * hidden_size,
+         streams.attention_adds + row * hidden_size});
   }
+  if (layer + 1 == num_layers()) FinishHidden(chunk);
 }
 
 void ForwardPass::RunWholeChunk(int chunk, ComputeContext& compute) {

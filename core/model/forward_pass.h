@@ -28,6 +28,11 @@ struct ChunkInput {
   // The rows of the tokens that it answers for; not empty.
   int own_begin = 0;
   int own_end = 0;
+  // The place of row own_begin in the document, special tokens not counted.
+  int64_t first_token = 0;
+  // [rows], 0 for padding, which nobody sees; empty: none. For mechanisms that
+  // take one (Attention::takes_mask): served documents have no padding.
+  std::vector<uint8_t> mask = {};
 
   int rows() const { return static_cast<int>(ids.size()); }
 };
@@ -60,7 +65,8 @@ class ForwardPass {
   };
 
   // `states`: those of all chunks of the document before `chunks`, in order;
-  // for kRetrieve, of all chunks of the document; for kMakeStates, none.
+  // for kRetrieve, of all chunks of the document; for kMakeStates, none. Null
+  // for those that lie out of the attention's reach.
   // REQUIRES: they carry options.fingerprint; chunks are not empty and none is
   // longer than the model's positions.
   ForwardPass(std::shared_ptr<const Model> model, const Attention* attention,
@@ -90,7 +96,7 @@ class ForwardPass {
   int num_chunks() const { return static_cast<int>(chunks_.size()); }
   int rows(int chunk) const { return inputs_[chunk].rows(); }
   const ChunkInput& input(int chunk) const { return inputs_[chunk]; }
-  // The last hidden states [rows, hidden].
+  // The last hidden states [rows, ModelConfig::output_size()].
   const float* hidden(int chunk) const { return chunks_[chunk].hidden.data(); }
   // Chunks of the document that the pass knows of.
   int64_t slots() const { return slots_count_; }
@@ -114,8 +120,10 @@ class ForwardPass {
  private:
   struct Activations {
     int attention_rows = 0;  // those of the chunk and the zeros below them
-    FloatBuffer hidden;      // [padded rows, hidden]
-    FloatBuffer context;     // [padded attention rows, hidden]
+    // [padded rows, hidden]; with two streams one after the other, and when
+    // the pass is done side by side: [rows, output size].
+    FloatBuffer hidden;
+    FloatBuffer context;  // [padded attention rows, context width]
     FloatBuffer scratch;
     FloatBuffer retrieval_weights;
     FloatBuffer head_weights;
@@ -134,6 +142,8 @@ class ForwardPass {
   void Embed(int chunk);
   void Local(int chunk, int layer, ComputeContext& compute);
   void Complete(int chunk, int layer, ComputeContext& compute);
+  EncoderLayer::Streams StreamsOf(int chunk);
+  void FinishHidden(int chunk);
   void RunWholeChunk(int chunk, ComputeContext& compute);
   // The batch in a layer that exchanges, for Exchange and Finish.
   void BindLayer(int layer);
@@ -151,7 +161,7 @@ class ForwardPass {
   int phase_ = 0;
   int64_t slots_count_ = 0;
 
-  std::vector<const ChunkState*> slots_states_;
+  std::vector<const ChunkState*> slots_states_;  // null: out of reach
   std::vector<ChunkSlot> slots_;
   BatchView view_{};
 };

@@ -149,19 +149,21 @@ class ModelLoader {
     for (int i = 0; i < recipe_.config.num_layers; ++i) {
       LH_ASSIGN_OR_RETURN(EncoderLayer layer,
                           EncoderLayer::Load(layers.Scope(absl::StrCat(i)),
-                                             recipe_, precision_));
+                                             root, i, recipe_, precision_));
       model_->layers_.push_back(std::move(layer));
     }
-    if (!names.extras.empty()) {
+    if (!names.extras.empty() || !names.extra_tensors.empty() ||
+        !names.extra_numbers.empty()) {
       for (const EncoderLayer& layer : model_->layers_) {
         model_->layer_extras_.push_back(&layer.extras());
       }
     }
     if (!names.final_norm.empty()) {
-      LH_ASSIGN_OR_RETURN(model_->final_norm_,
-                          LayerNorm::Load(encoder.Scope(names.final_norm),
-                                          recipe_.config.hidden_size,
-                                          recipe_.config.layer_norm_eps));
+      LH_ASSIGN_OR_RETURN(
+          model_->final_norm_,
+          LayerNorm::Load(encoder.Scope(names.final_norm),
+                          recipe_.config.output_size(),
+                          recipe_.config.layer_norm_eps, recipe_.config.norm));
     }
     LH_RETURN_IF_ERROR(root.CheckAllRead());
     model_->info_.ignored_tensors = root.IgnoredTensors();
@@ -178,15 +180,8 @@ class ModelLoader {
     LH_ASSIGN_OR_RETURN(embedding.tokens,
                         encoder.Scope(names.token_embedding)
                             .LoadF32("weight", {config.vocab_size, hidden}));
-    if (!names.position_embedding.empty()) {
-      LH_ASSIGN_OR_RETURN(
-          embedding.positions,
-          encoder.Scope(names.position_embedding)
-              .LoadF32("weight", {config.position_rows, hidden}));
-    } else {
-      embedding.frequencies = Embedding::SinusoidFrequencies(hidden);
-      LH_RETURN_IF_ERROR(CheckPositionBuffer(encoder));
-    }
+    embedding.scale = config.embedding_scale;
+    LH_RETURN_IF_ERROR(LoadPositions(encoder));
     if (!names.segment_embedding.empty()) {
       LH_ASSIGN_OR_RETURN(
           FloatBuffer segments,
@@ -200,6 +195,45 @@ class ModelLoader {
                           LayerNorm::Load(encoder.Scope(names.embedding_norm),
                                           hidden, config.layer_norm_eps));
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadPositions(const WeightScope& encoder) {
+    const ModelConfig& config = recipe_.config;
+    Embedding& embedding = model_->embedding_;
+    const WeightScope scope = encoder.Scope(recipe_.names.position_embedding);
+    switch (config.positions) {
+      case ModelConfig::Positions::kTable: {
+        LH_ASSIGN_OR_RETURN(embedding.positions,
+                            scope.LoadF32("weight", {config.position_rows,
+                                                     config.hidden_size}));
+        break;
+      }
+      case ModelConfig::Positions::kAxial:
+        return LoadAxial(scope);
+      case ModelConfig::Positions::kDocument:
+        embedding.frequencies =
+            Embedding::SinusoidFrequencies(config.hidden_size);
+        return CheckPositionBuffer(encoder);
+      case ModelConfig::Positions::kNone:
+        break;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadAxial(const WeightScope& scope) {
+    const ModelConfig& config = recipe_.config;
+    Embedding::Axial& axial = model_->embedding_.axial;
+    axial.rows = config.axial_shape[0];
+    axial.columns = config.axial_shape[1];
+    axial.row_size = config.axial_sizes[0];
+    axial.column_size = config.axial_sizes[1];
+    LH_ASSIGN_OR_RETURN(
+        axial.row_table,
+        scope.LoadF32("weights.0", {axial.rows, 1, axial.row_size}));
+    LH_ASSIGN_OR_RETURN(
+        axial.column_table,
+        scope.LoadF32("weights.1", {1, axial.columns, axial.column_size}));
     return absl::OkStatus();
   }
 
@@ -319,7 +353,7 @@ absl::Status Model::CheckMechanism(std::string_view mechanism) const {
 std::vector<int32_t> Model::PositionIds(absl::Span<const int32_t> ids,
                                         int64_t first_token) const {
   std::vector<int32_t> positions(ids.size());
-  if (config_.document_positions) {
+  if (config_.positions == ModelConfig::Positions::kDocument) {
     constexpr int64_t kLast = std::numeric_limits<int32_t>::max();
     for (size_t i = 0; i < ids.size(); ++i) {
       positions[i] =

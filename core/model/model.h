@@ -91,7 +91,7 @@ class Model {
   // Where the tokens of one sequence stand; [ids]. Depends on the ids alone,
   // not on any mask, as in the public implementations. first_token: the place
   // of ids.front() in its document, which matters to
-  // ModelConfig::document_positions alone.
+  // ModelConfig::Positions::kDocument alone.
   std::vector<int32_t> PositionIds(absl::Span<const int32_t> ids,
                                    int64_t first_token = 0) const;
 

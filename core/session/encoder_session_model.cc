@@ -1,5 +1,6 @@
 #include "core/session/encoder_session_model.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,7 +48,11 @@ bool IsComplete(const EncodeOptions& options) {
          options.anchor_share && options.neighbors && options.state_rank &&
          options.chunk_tokens && options.min_chunk_tokens &&
          options.overlap_tokens && options.anchor_weight &&
-         options.document_weight;
+         options.document_weight &&
+         std::all_of(MechanismFields().begin(), MechanismFields().end(),
+                     [&](const MechanismField& field) {
+                       return options.mechanism_options.*field.value;
+                     });
 }
 
 // Opens the field of this public name again.
@@ -66,6 +71,10 @@ void Clear(std::string_view field, EncodeOptions* options) {
   if (field == "state_rank") options->state_rank.reset();
   if (field == "top_k") options->top_k.reset();
   if (field == "visibility") options->visibility.reset();
+  if (field == "global_tokens") options->global_tokens.clear();
+  for (const MechanismField& known : MechanismFields()) {
+    if (field == known.name) (options->mechanism_options.*known.value).reset();
+  }
 }
 
 class EncoderSessionModel final : public SessionModel {
@@ -176,7 +185,7 @@ class EncoderSessionModel final : public SessionModel {
     LH_RETURN_IF_ERROR(MakeStateCodec(resolved).status());
     // Fields without a meaning are filled in as well, but may not be asked for.
     EncodeOptions wish = resolved;
-    for (std::string_view field : attention->unused_options()) {
+    for (std::string_view field : UnusedOptions(*attention)) {
       Clear(field, &wish);
     }
     for (std::string_view field : chunker->unused_options()) {

@@ -68,10 +68,13 @@ ModelDocumentEncoder::Create(Encoder* encoder, const EncodeOptions& options) {
   LH_CHECK(!made->attention_->needs_whole_document());
   EncodeOptions for_questions = options;
   for_questions.visibility = Visibility::kTwoPass;
-  LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> asking,
-                      MakeAttention(model, for_questions));
+  // Not every mechanism knows that visibility.
+  absl::StatusOr<std::unique_ptr<const Attention>> asking =
+      MakeAttention(model, for_questions);
+  if (!asking.ok()) asking = MakeAttention(model, options);
+  if (!asking.ok()) return asking.status();
   made->question_attention_ =
-      std::make_unique<const QuestionAttention>(std::move(asking));
+      std::make_unique<const QuestionAttention>(*std::move(asking));
   LH_ASSIGN_OR_RETURN(made->codec_, MakeStateCodec(options));
   LH_ASSIGN_OR_RETURN(PoolerFactory * make_pooler,
                       PoolerRegistry().Find(options.pooling));
@@ -113,8 +116,9 @@ ChunkKey ModelDocumentEncoder::MakeKey(
   HashNumber(hash, place.begin - place.window_begin);
   HashNumber(hash, place.end - place.window_begin);
   HashNumber(hash, place.window_size());
-  HashNumber(hash,
-             model_->config().document_positions ? place.window_begin : 0);
+  const bool counts_on =
+      model_->config().positions == ModelConfig::Positions::kDocument;
+  HashNumber(hash, counts_on ? place.window_begin : 0);
   hash.UpdateField({reinterpret_cast<const uint8_t*>(window_ids.data()),
                     window_ids.size() * sizeof(int32_t)});
   return hash.Digest();

@@ -29,7 +29,7 @@ class ModelDocumentEncoder final : public DocumentEncoder {
   const std::vector<FingerprintField>& fingerprint() const override {
     return fields_;
   }
-  int hidden_size() const override { return model_->config().hidden_size; }
+  int hidden_size() const override { return model_->config().output_size(); }
   bool normalize() const override { return model_->normalize(); }
 
   std::unique_ptr<Chunker> MakeChunker() const override {

@@ -46,6 +46,12 @@ std::vector<FingerprintField> MakeStateFields(const Model& model,
   add("neighbors", absl::StrCat(*options.neighbors));
   add("state_codec", options.state_codec);
   add("state_rank", absl::StrCat(*options.state_rank));
+  for (const MechanismField& field : MechanismFields()) {
+    fields.push_back(
+        {std::string(field.name),
+         absl::StrCat((options.mechanism_options.*field.value).value_or(-1))});
+  }
+  add("global_tokens", absl::StrJoin(options.global_tokens, ","));
   add("chunker", options.chunker);
   add("chunk_tokens", absl::StrCat(*options.chunk_tokens));
   add("min_chunk_tokens", absl::StrCat(*options.min_chunk_tokens));

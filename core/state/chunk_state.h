@@ -64,6 +64,12 @@ class ChunkState {
     return layer_bytes(layer) + meta_bytes() + head * head_bytes_;
   }
 
+  // The same while the state is being made.
+  float* mutable_meta(int layer) {
+    return reinterpret_cast<float*>(
+        reinterpret_cast<std::byte*>(values_.data()) + layer * layer_stride());
+  }
+
   // values: [layout().floats()], the layer's part as the mechanism made it.
   void SetLayer(int layer, const float* values) {
     auto* bytes =

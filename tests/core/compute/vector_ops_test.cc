@@ -65,6 +65,18 @@ TEST(VectorOps, LayerNormRows) {
   }
 }
 
+TEST(VectorOps, RmsNormRows) {
+  for (int64_t columns : kSizes) {
+    const int64_t stride = columns + 3;
+    std::vector<float> fast = Random(4 * stride, 2, 3), slow = fast;
+    const std::vector<float> scale = Random(columns, 3);
+    RmsNormRows(fast.data(), 4, int(columns), scale.data(), stride, 1e-5f);
+    reference::RmsNormRows(slow.data(), 4, int(columns), scale.data(), stride,
+                           1e-5f);
+    ExpectNear(fast, slow, 1e-5);
+  }
+}
+
 TEST(VectorOps, ElementWise) {
   for (int64_t size : kSizes) {
     const std::vector<float> x = Random(size, 5, 4);
@@ -75,6 +87,8 @@ TEST(VectorOps, ElementWise) {
     for (float value : fast) EXPECT_GT(value, 0);
     AddTo(x.data(), size, fast.data());
     reference::AddTo(x.data(), size, slow.data());
+    Multiply(x.data(), size, fast.data());
+    reference::Multiply(x.data(), size, slow.data());
     Scale(0.3f, size, fast.data());
     reference::Scale(0.3f, size, slow.data());
     ExpectNear(fast, slow, 1e-6);
