@@ -2,23 +2,23 @@
 // and option sets: a chunk on its own is the source model; batches and earlier
 // states do not matter in causal documents; remote chunks have no order in
 // bidirectional ones; a first-pass state depends on its chunk alone; contexts
-// stay bounded by the values where that is promised. Loops over the registry,
-// so that a new mechanism is tested for free.
+// stay bounded by the values where that is promised. What a mechanism does not
+// promise, by its own account, is skipped. Loops over the registry, so that a
+// new mechanism is tested for free.
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "core/attention/registry.h"
 #include "core/base/error.h"
 #include "core/compute/compute_context.h"
 #include "core/model/forward_pass.h"
-#include "core/model/model.h"
 #include "gtest/gtest.h"
+#include "tests/core/attention/conformance_harness.h"
 #include "tests/core/attention/layer_harness.h"
 #include "tests/core/attention/retrieval_variants.h"
 #include "tests/testing/golden.h"
@@ -26,173 +26,80 @@
 namespace longhand {
 namespace {
 
-const std::shared_ptr<const Model>& TinyModel() {
-  static const auto* const model = [] {
-    ModelOptions options;
-    options.directory = absl::StrCat(LONGHAND_TESTDATA_DIR, "/parity/bert");
-    options.without_tokenizer = true;
-    auto loaded = Model::Load(options);
-    LH_CHECK(loaded.ok());
-    return new std::shared_ptr<const Model>(*loaded);
-  }();
-  return *model;
-}
-
-std::vector<ChunkInput> RandomChunks(const std::vector<int>& lengths,
-                                     uint32_t seed) {
-  std::mt19937 random(seed);
-  std::uniform_int_distribution<int32_t> id(4, 299);
-  std::vector<ChunkInput> chunks;
-  for (int length : lengths) {
-    ChunkInput chunk;
-    for (int i = 0; i < length; ++i) chunk.ids.push_back(id(random));
-    chunk.position_ids = TinyModel()->PositionIds(chunk.ids);
-    chunk.own_begin = length > 2 ? 1 : 0;
-    chunk.own_end = length > 2 ? length - 1 : length;
-    chunks.push_back(std::move(chunk));
-  }
-  return chunks;
-}
-
-using States = std::vector<std::shared_ptr<const ChunkState>>;
-using Hidden = std::vector<std::vector<float>>;
-
-Hidden Forward(const Attention& attention, std::vector<ChunkInput> chunks,
-               const ForwardPass::Options& options = {}, States states = {},
-               States* left = nullptr) {
-  ComputeContext compute;
-  ForwardPass pass(TinyModel(), &attention, std::move(chunks),
-                   std::move(states), options);
-  pass.RunAll(compute);
-  Hidden hidden;
-  for (int i = 0; i < pass.num_chunks(); ++i) {
-    const size_t size =
-        size_t(pass.rows(i)) * size_t(TinyModel()->config().hidden_size);
-    hidden.emplace_back(pass.hidden(i), pass.hidden(i) + size);
-    if (left != nullptr && pass.state(i)) left->push_back(pass.state(i));
-  }
-  return hidden;
-}
-
-// The document in batches of `step` chunks.
-Hidden Append(const Attention& attention, const std::vector<ChunkInput>& chunks,
-              size_t step, const ForwardPass::Options& options = {}) {
-  States states;
-  Hidden appended;
-  for (size_t begin = 0; begin < chunks.size(); begin += step) {
-    const size_t end = std::min(begin + step, chunks.size());
-    Hidden part =
-        Forward(attention, {chunks.begin() + begin, chunks.begin() + end},
-                options, states, &states);
-    appended.insert(appended.end(), part.begin(), part.end());
-  }
-  return appended;
-}
-
-Hidden TwoPasses(const Attention& attention,
-                 const std::vector<ChunkInput>& chunks, size_t step,
-                 States* left = nullptr) {
-  States states;
-  for (size_t begin = 0; begin < chunks.size(); begin += step) {
-    const size_t end = std::min(begin + step, chunks.size());
-    Forward(attention, {chunks.begin() + begin, chunks.begin() + end},
-            {.kind = PassKind::kMakeStates}, {}, &states);
-  }
-  Hidden all;
-  for (size_t begin = 0; begin < chunks.size(); begin += step) {
-    const size_t end = std::min(begin + step, chunks.size());
-    Hidden part =
-        Forward(attention, {chunks.begin() + begin, chunks.begin() + end},
-                {.kind = PassKind::kRetrieve, .first = int64_t(begin)}, states);
-    all.insert(all.end(), part.begin(), part.end());
-  }
-  if (left != nullptr) *left = states;
-  return all;
-}
+using testing::Hidden;
+using testing::States;
 
 constexpr Visibility kVisibilities[] = {
     Visibility::kCausal, Visibility::kBidirectional, Visibility::kTwoPass};
 
-class AttentionConformance : public ::testing::TestWithParam<std::string> {
+class AttentionConformance : public ::testing::TestWithParam<std::string>,
+                             public testing::MechanismOnModel {
  protected:
-  static AttentionOptions Options(const RetrievalOptions& retrieval) {
-    const ModelConfig& config = TinyModel()->config();
-    return {.num_heads = config.num_heads,
-            .head_dim = config.head_dim(),
-            .num_layers = config.num_layers,
-            .retrieval = retrieval};
-  }
-  // Null if this model can't run the mechanism.
-  static std::unique_ptr<const Attention> Make(
-      const RetrievalOptions& retrieval) {
-    auto attention =
-        (**AttentionRegistry().Find(GetParam()))(Options(retrieval));
-    if (!attention.ok()) {
-      const auto detail = GetErrorDetail(attention.status());
-      EXPECT_TRUE(detail && detail->reason == "MECHANISM_UNAVAILABLE")
-          << attention.status();
-      return nullptr;
-    }
-    return *std::move(attention);
-  }
-  static std::unique_ptr<const Attention> Independent() {
-    return *(**AttentionRegistry().Find("independent"))(Options({}));
-  }
+  AttentionConformance() : MechanismOnModel(GetParam()) {}
 
-  void SetUp() override {
-    RetrievalOptions options;
-    options.gate = 0.4f;
-    if (Make(options) == nullptr) {
-      GTEST_SKIP() << "a BERT model has not got what it needs";
-    }
-  }
+  // What the others need of the suites that append.
+  bool KnowsCausal() const { return !Variants(Visibility::kCausal).empty(); }
+  // The published BSBR sees what no mechanism of ours does.
+  bool SeesAsPublished() const { return mechanism() == "bsbr_reference"; }
 };
 
 TEST_P(AttentionConformance, OneChunkIsTheSourceModel) {
+  if (!is_on_bert()) GTEST_SKIP() << "its models are made for it";
+  if (!MakeDefault()->keeps_source_model()) {
+    GTEST_SKIP() << "it is not the source model's attention";
+  }
   for (Visibility visibility : kVisibilities) {
-    for (const auto& variant : testing::RetrievalVariants(visibility)) {
+    for (const auto& [name, attention] : Variants(visibility)) {
       for (int length : {1, 2, 50}) {
         const auto chunks = RandomChunks({length}, 1);
-        const auto attention = Make(variant.options);
         EXPECT_EQ(visibility == Visibility::kTwoPass
                       ? TwoPasses(*attention, chunks, 1)
                       : Forward(*attention, chunks),
-                  Forward(*Independent(), chunks))
-            << variant.name;
+                  Forward(*MakeIndependent(), chunks))
+            << name;
       }
     }
   }
 }
 
+TEST_P(AttentionConformance, OneChunkIsFiniteAndRepeats) {
+  for (int length : {1, 2, 50}) {
+    const auto chunks = RandomChunks({length}, 1);
+    const Hidden hidden = Forward(*MakeDefault(), chunks);
+    EXPECT_EQ(hidden, Forward(*MakeDefault(), chunks));
+    for (float value : hidden[0]) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
 TEST_P(AttentionConformance, GateZeroIsIndependentChunks) {
+  if (!Uses("gate")) GTEST_SKIP() << "it has no gate";
   const auto chunks = RandomChunks({16, 20, 1, 16, 7}, 2);
-  const Hidden independent = Forward(*Independent(), chunks);
+  const Hidden independent = Forward(*MakeIndependent(), chunks);
   for (Visibility visibility : kVisibilities) {
-    for (auto variant : testing::RetrievalVariants(visibility)) {
-      variant.options.gate = 0;
-      const auto attention = Make(variant.options);
+    for (const auto& [name, attention] :
+         Variants(visibility, [](RetrievalOptions& o) { o.gate = 0; })) {
       EXPECT_FALSE(attention->exchanges());
-      EXPECT_EQ(Forward(*attention, chunks), independent) << variant.name;
+      EXPECT_EQ(Forward(*attention, chunks), independent) << name;
     }
   }
 }
 
 TEST_P(AttentionConformance, CausalAppendEqualsWhole) {
   const auto chunks = RandomChunks({16, 16, 9, 16, 16, 3, 16}, 3);
-  for (const auto& variant : testing::RetrievalVariants(Visibility::kCausal)) {
-    const auto attention = Make(variant.options);
+  const auto variants = Variants(Visibility::kCausal);
+  if (variants.empty()) GTEST_SKIP() << "it knows no causal documents";
+  for (const auto& [name, attention] : variants) {
     const Hidden whole = Forward(*attention, chunks);
     for (size_t step : {1, 3}) {
-      EXPECT_EQ(Append(*attention, chunks, step), whole) << variant.name;
+      EXPECT_EQ(Append(*attention, chunks, step), whole) << name;
     }
   }
 }
 
 TEST_P(AttentionConformance, CausalAppendEqualsWholeWithEveryCodec) {
+  if (!KnowsCausal()) GTEST_SKIP() << "it knows no causal documents";
   const auto chunks = RandomChunks({16, 16, 9, 16, 16, 3, 16}, 3);
-  RetrievalOptions options;
-  options.gate = 0.4f;
-  const auto attention = Make(options);
+  const auto attention = MakeDefault();
   for (const std::string& name : StateCodecRegistry().Names()) {
     const ForwardPass::Options pass{
         .codec = *(**StateCodecRegistry().Find(name))({.rank = 4})};
@@ -201,31 +108,44 @@ TEST_P(AttentionConformance, CausalAppendEqualsWholeWithEveryCodec) {
   }
 }
 
+// Enough tokens that narrow patterns leave chunks out, and states out of reach.
+TEST_P(AttentionConformance, CausalAppendEqualsWholeInLongDocuments) {
+  if (!KnowsCausal()) GTEST_SKIP() << "it knows no causal documents";
+  const auto chunks = RandomChunks(std::vector<int>(14, 40), 3);
+  const auto attention = MakeDefault();
+  const Hidden whole = Forward(*attention, chunks);
+  for (size_t step : {1, 5}) {
+    EXPECT_EQ(Append(*attention, chunks, step), whole);
+  }
+}
+
 TEST_P(AttentionConformance, CausalChunksIgnoreWhatFollows) {
   const auto chunks = RandomChunks({16, 16, 16}, 4);
   auto changed = chunks;
-  changed[2] = RandomChunks({12}, 5)[0];
-  for (const auto& variant : testing::RetrievalVariants(Visibility::kCausal)) {
-    const auto attention = Make(variant.options);
+  changed[2] = RandomChunks({16, 16, 12}, 5)[2];
+  for (const auto& [name, attention] : Variants(Visibility::kCausal)) {
     const Hidden before = Forward(*attention, chunks);
     const Hidden after = Forward(*attention, changed);
-    EXPECT_EQ(before[0], after[0]) << variant.name;
-    EXPECT_EQ(before[1], after[1]) << variant.name;
+    EXPECT_EQ(before[0], after[0]) << name;
+    EXPECT_EQ(before[1], after[1]) << name;
   }
 }
 
 TEST_P(AttentionConformance, RemoteChunksHaveNoOrder) {
+  if (HasPlaces()) GTEST_SKIP() << "it looks at where tokens stand";
+  if (SeesAsPublished()) GTEST_SKIP() << "it sees the chunks from its own on";
   const auto chunks = RandomChunks({16, 12, 9, 16}, 6);
   const std::vector<ChunkInput> shuffled = {chunks[0], chunks[3], chunks[1],
                                             chunks[2]};
   const size_t place[] = {0, 2, 3, 1};
   for (Visibility visibility :
        {Visibility::kBidirectional, Visibility::kTwoPass}) {
-    for (auto variant : testing::RetrievalVariants(visibility)) {
-      variant.options.anchors = 0;
-      variant.options.anchor_share = 0;
-      variant.options.neighbors = 0;
-      const auto attention = Make(variant.options);
+    const auto unordered = [](RetrievalOptions& options) {
+      options.anchors = 0;
+      options.anchor_share = 0;
+      options.neighbors = 0;
+    };
+    for (const auto& [name, attention] : Variants(visibility, unordered)) {
       const bool two = visibility == Visibility::kTwoPass;
       const Hidden a =
           two ? TwoPasses(*attention, chunks, 4) : Forward(*attention, chunks);
@@ -236,7 +156,7 @@ TEST_P(AttentionConformance, RemoteChunksHaveNoOrder) {
         EXPECT_LE(testing::MaxAbsDifference(a[i].data(), b[place[i]].data(),
                                             a[i].size()),
                   1e-4)
-            << variant.name;
+            << name;
       }
     }
   }
@@ -244,11 +164,10 @@ TEST_P(AttentionConformance, RemoteChunksHaveNoOrder) {
 
 TEST_P(AttentionConformance, TwoPassBatchesDoNotMatter) {
   const auto chunks = RandomChunks({16, 12, 9, 16, 16}, 8);
-  for (const auto& variant : testing::RetrievalVariants(Visibility::kTwoPass)) {
-    const auto attention = Make(variant.options);
+  for (const auto& [name, attention] : Variants(Visibility::kTwoPass)) {
     EXPECT_EQ(TwoPasses(*attention, chunks, 2),
               TwoPasses(*attention, chunks, 5))
-        << variant.name;
+        << name;
   }
 }
 
@@ -257,7 +176,9 @@ TEST_P(AttentionConformance, TwoPassStatesDependOnTheirChunkAlone) {
   options.visibility = Visibility::kTwoPass;
   options.gate = 0.4f;
   const auto attention = Make(options);
-  if (!attention->exchanges()) GTEST_SKIP() << "it has no states";
+  if (attention == nullptr || !attention->exchanges()) {
+    GTEST_SKIP() << "it has no states of a first pass";
+  }
   auto chunks = RandomChunks({16, 12, 9}, 9);
   States before, after;
   TwoPasses(*attention, chunks, 3, &before);
@@ -266,7 +187,7 @@ TEST_P(AttentionConformance, TwoPassStatesDependOnTheirChunkAlone) {
   for (size_t i : {0, 2}) {
     ASSERT_EQ(before[i]->charge(), after[i]->charge());
     const int64_t bytes = before[i]->codec().HeadBytes(before[i]->layout());
-    for (int layer = 0; layer < TinyModel()->config().num_layers; ++layer) {
+    for (int layer = 0; layer < model().config().num_layers; ++layer) {
       for (int head = 0; head < before[i]->layout().heads; ++head) {
         EXPECT_EQ(
             std::memcmp(before[i]->packed_head(layer, head),
@@ -278,8 +199,9 @@ TEST_P(AttentionConformance, TwoPassStatesDependOnTheirChunkAlone) {
 }
 
 TEST_P(AttentionConformance, LayersAndHeadGatesSayTheSame) {
+  if (!Uses("head_gates")) GTEST_SKIP() << "it has no gates";
   const auto chunks = RandomChunks({16, 12, 9, 16}, 11);
-  const ModelConfig& config = TinyModel()->config();
+  const ModelConfig& config = model().config();
   ASSERT_GE(config.num_layers, 2);
   RetrievalOptions options;
   options.gate = 0.4f;
@@ -305,6 +227,7 @@ TEST_P(AttentionConformance, LayersAndHeadGatesSayTheSame) {
 }
 
 TEST_P(AttentionConformance, TopKOfAllIsAll) {
+  if (!Uses("top_k")) GTEST_SKIP() << "it chooses no chunks";
   const auto chunks = RandomChunks({16, 12, 9, 16}, 12);
   RetrievalOptions options;
   options.visibility = Visibility::kBidirectional;
@@ -315,16 +238,16 @@ TEST_P(AttentionConformance, TopKOfAllIsAll) {
 }
 
 TEST_P(AttentionConformance, RetrievalWeightsAreShares) {
+  if (SeesAsPublished()) GTEST_SKIP() << "it retrieves from itself as well";
   const auto chunks = RandomChunks({16, 12, 9, 16}, 13);
-  const ModelConfig& config = TinyModel()->config();
+  const ModelConfig& config = model().config();
   const int rows = config.num_layers * config.num_heads;
   for (Visibility visibility :
        {Visibility::kCausal, Visibility::kBidirectional}) {
-    for (const auto& variant : testing::RetrievalVariants(visibility)) {
-      const auto attention = Make(variant.options);
-      if (!attention->exchanges()) GTEST_SKIP() << "it retrieves nothing";
+    for (const auto& [name, attention] : Variants(visibility)) {
+      if (!attention->reports_weights()) GTEST_SKIP() << "it has no weights";
       ComputeContext compute;
-      ForwardPass pass(TinyModel(), attention.get(), chunks, {},
+      ForwardPass pass(shared_model(), attention.get(), chunks, {},
                        {.retrieval_weights = true, .head_weights = true});
       pass.RunAll(compute);
       for (int i = 0; i < pass.num_chunks(); ++i) {
@@ -338,19 +261,19 @@ TEST_P(AttentionConformance, RetrievalWeightsAreShares) {
           for (size_t j = 0; j < chunks.size(); ++j) {
             sum += heads[size_t(row) * chunks.size() + j];
           }
-          EXPECT_NEAR(sum, alone ? 0 : 1, 1e-5) << variant.name;
+          EXPECT_NEAR(sum, alone ? 0 : 1, 1e-5) << name;
         }
         for (size_t j = 0; j < chunks.size(); ++j) {
           double sum = 0;
           for (int row = 0; row < rows; ++row) {
             sum += heads[size_t(row) * chunks.size() + j];
           }
-          EXPECT_NEAR(mean[j], sum / rows, 1e-6) << variant.name;
+          EXPECT_NEAR(mean[j], sum / rows, 1e-6) << name;
           EXPECT_GE(mean[j], 0);
           const bool seen =
               visibility == Visibility::kCausal ? int(j) < i : int(j) != i;
           if (seen) continue;
-          EXPECT_EQ(mean[j], 0) << variant.name;
+          EXPECT_EQ(mean[j], 0) << name;
         }
       }
     }
@@ -359,9 +282,8 @@ TEST_P(AttentionConformance, RetrievalWeightsAreShares) {
 
 TEST_P(AttentionConformance, WantingTheWeightsChangesNothing) {
   const auto chunks = RandomChunks({16, 12, 9, 16}, 14);
-  RetrievalOptions options;
-  options.gate = 0.4f;
-  const auto attention = Make(options);
+  const auto attention = MakeDefault();
+  if (!attention->reports_weights()) GTEST_SKIP() << "it has no weights";
   EXPECT_EQ(Forward(*attention, chunks,
                     {.retrieval_weights = true, .head_weights = true}),
             Forward(*attention, chunks));
@@ -388,7 +310,12 @@ TEST_P(AttentionConformance, ContextsStayWithinTheValuesWherePromised) {
            .head_dim = 32,
            .num_layers = 1,
            .retrieval = variant.options});
-      ASSERT_TRUE(attention.ok());
+      if (!attention.ok()) {
+        const std::string reason = GetErrorDetail(attention.status())->reason;
+        if (reason == "RETRIEVAL_OPTIONS") continue;
+        ASSERT_EQ(reason, "MECHANISM_UNAVAILABLE") << attention.status();
+        GTEST_SKIP() << "it needs parameters of its own";
+      }
       if (!(*attention)->is_convex()) GTEST_SKIP() << "it promises no bound";
       for (const auto& context : harness.Run(**attention)) {
         for (size_t j = 0; j < context.size(); ++j) {
@@ -410,9 +337,7 @@ TEST_P(AttentionConformance, BadOptionsAreRefused) {
         (**AttentionRegistry().Find(GetParam()))(Options(options)).status();
     return status.code() == absl::StatusCode::kInvalidArgument;
   };
-  if (Make(good)->unused_options().size() > 5) {
-    GTEST_SKIP() << "it does not look at them";
-  }
+  if (!Uses("gate")) GTEST_SKIP() << "it does not look at them";
   EXPECT_TRUE(refused([](auto& o) { o.gate = 1.5f; }));
   EXPECT_TRUE(refused([](auto& o) { o.gate = -0.1f; }));
   EXPECT_TRUE(refused([](auto& o) { o.head_gates = {0.5f}; }));
