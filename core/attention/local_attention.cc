@@ -1,5 +1,6 @@
 #include "core/attention/local_attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/compute/matmul.h"
@@ -8,6 +9,14 @@
 
 namespace longhand {
 
+namespace {
+
+// Query rows at a time, so that the scores of a long chunk stay small. No chunk
+// of a model with 512 positions is cut.
+constexpr int kQueryRows = 512;
+
+}  // namespace
+
 void LocalSoftmaxAttention(const AttentionOptions& options, const float* qkv,
                            int rows, ComputeContext& compute, float* context,
                            float* log_sums) {
@@ -15,23 +24,26 @@ void LocalSoftmaxAttention(const AttentionOptions& options, const float* qkv,
   const int hidden = options.hidden();
   const int64_t stride = 3 * int64_t{hidden};
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  float* scores =
-      compute.workspace().Allocate<float>(size_t(rows) * size_t(rows));
+  float* scores = compute.workspace().Allocate<float>(
+      size_t(std::min(rows, kQueryRows)) * size_t(rows));
   for (int head = 0; head < options.num_heads; ++head) {
-    const float* q = qkv + head * d;
-    const float* k = q + hidden;
+    const float* k = qkv + hidden + head * d;
     const float* v = k + hidden;
-    Gemm(rows, rows, d, scale, {q, stride}, {k, stride, /*transposed=*/true},
-         scores, rows);
-    // Both give the same bits.
-    if (log_sums == nullptr) {
-      SoftmaxRows(scores, rows, rows, rows);
-    } else {
-      SoftmaxRowsWithLogSum(scores, rows, rows, rows,
-                            log_sums + int64_t{head} * rows);
+    for (int begin = 0; begin < rows; begin += kQueryRows) {
+      const int count = std::min(kQueryRows, rows - begin);
+      const float* q = qkv + begin * stride + head * d;
+      Gemm(count, rows, d, scale, {q, stride}, {k, stride, /*transposed=*/true},
+           scores, rows);
+      // Both give the same bits.
+      if (log_sums == nullptr) {
+        SoftmaxRows(scores, count, rows, rows);
+      } else {
+        SoftmaxRowsWithLogSum(scores, count, rows, rows,
+                              log_sums + int64_t{head} * rows + begin);
+      }
+      Gemm(count, d, rows, 1.0f, {scores, rows}, {v, stride},
+           context + int64_t{begin} * hidden + head * d, hidden);
     }
-    Gemm(rows, d, rows, 1.0f, {scores, rows}, {v, stride}, context + head * d,
-         hidden);
   }
 }
 
