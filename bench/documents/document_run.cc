@@ -30,7 +30,9 @@ class RunSink final : public EncodeSink {
   }
   void OnTokens(TokenResult) override {}
   void OnHeadWeights(HeadWeightsResult) override {}
-  void OnSpan(SpanResult) override {}
+  void OnSpan(SpanResult span) override {
+    if (callbacks_.on_span) callbacks_.on_span(std::move(span));
+  }
   void OnProgress(const EncodeProgress& progress) override {
     if (callbacks_.on_progress) callbacks_.on_progress(progress);
   }

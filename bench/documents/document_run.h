@@ -35,10 +35,11 @@ struct DocumentRun {
   ElapsedTime time;  // from Open to the result
 };
 
-// Called on worker threads, one call at a time; must not block. Either may be
+// Called on worker threads, one call at a time; must not block. Any may be
 // null.
 struct RunCallbacks {
   std::function<void(ChunkResult)> on_chunk;  // in document order
+  std::function<void(SpanResult)> on_span;
   // While work is done.
   std::function<void(const EncodeProgress&)> on_progress;
 };

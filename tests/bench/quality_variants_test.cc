@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "bench/quality/report.h"
 #include "bench/quality/variants.h"
 #include "bench/quality/vector_cache.h"
@@ -33,6 +34,8 @@ TEST(ParseVariantsTest, ReadsEveryKind) {
                  "features": "softmax", "merge": "balanced_lse", "top_k": 4,
                  "anchors": 2, "anchor_share": 0.5, "neighbors": 1,
                  "state_codec": "low_rank", "state_rank": 8,
+                 "mechanism_options": {"window_tokens": 32, "seed": 0},
+                 "global_tokens": [0, 5],
                  "chunker": "overlap", "chunk_tokens": 64,
                  "min_chunk_tokens": 16, "overlap_tokens": 32,
                  "pooling": "max", "anchor_weight": 1,
@@ -56,6 +59,9 @@ TEST(ParseVariantsTest, ReadsEveryKind) {
   EXPECT_EQ(a.options.neighbors, 1);
   EXPECT_EQ(a.options.state_codec, "low_rank");
   EXPECT_EQ(a.options.state_rank, 8);
+  EXPECT_EQ(a.options.mechanism_options,
+            (MechanismOptions{.window_tokens = 32, .seed = 0}));
+  EXPECT_THAT(a.options.global_tokens, ElementsAre(0, 5));
   EXPECT_EQ(a.options.chunker, "overlap");
   EXPECT_EQ(a.options.chunk_tokens, 64);
   EXPECT_EQ(a.options.min_chunk_tokens, 16);
@@ -90,6 +96,14 @@ TEST(ParseVariantsTest, RefusesMistakesAndSaysWhich) {
               HasSubstr("merge"));
   EXPECT_THAT(error(R"({"name": "y", "options": {"retrieval_layers": [1.5]}})"),
               HasSubstr("retrieval_layers"));
+  for (const char* numbers :
+       {R"({"window": 1})", R"({"seed": 1.5})", R"({"seed": "1"})", "[1]"}) {
+    EXPECT_THAT(
+        error(absl::StrCat(R"({"name": "y", "options": {"mechanism_options": )",
+                           numbers, "}}")),
+        HasSubstr("mechanism_options"))
+        << numbers;
+  }
   EXPECT_THAT(error(R"({"name": "x"})"), HasSubstr("two variants"));
   EXPECT_THAT(error(R"({"name": "y", "of": "z", "prefix": "topic"})"),
               HasSubstr("earlier"));
