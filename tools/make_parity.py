@@ -9,6 +9,10 @@ tests/testdata/parity: for every length in --lengths one case N with
   caseN.attention_mask     [rows, length] int32, 1 = token, 0 = masked
   caseN.last_hidden_state  [rows, length, hidden] float32
 
+and for longformer
+
+  caseN.global_attention_mask  [rows, length] int32, 1 = global
+
 The rows of a case are, in this order (a length of 1 has the first two only):
 
   full   nothing masked
@@ -18,9 +22,20 @@ The rows of a case are, in this order (a length of 1 has the first two only):
   left   padding ids at the start, masked
   holes  random places masked, their ids kept
 
+Global tokens of longformer lie at random places, the first one and padding
+among them; the row "pads" has none. big_bird falls back to full attention for
+cases of at most (5 + 2 random blocks) * block size tokens.
+
 Family bsbr is made by the Python package `bsbr` instead (config.json is ours,
 tensor names are the package's): its mask is never used, so a case has two rows
-without masks.
+without masks. Family delta_net is computed by parity_delta_net.py and has two
+rows without masks as well. Family reformer hashes with random numbers, which
+come along as
+
+  lsh_rotations  [heads, head size, hashes, rotations] float32
+
+unless its num_buckets is left open; its hidden states are computed in float32,
+as the public implementation runs.
 
 Hidden states are computed in float64 and stored as float32. The script prints how far the same model is from them in float32, which is the
 noise that a float32 implementation may show too. The same arguments give the
@@ -32,9 +47,11 @@ Example: tools/make_parity.py --family bert --out build/parity/bert --hidden 96
 """
 
 import argparse
+import copy
 import json
 import os
 import pathlib
+import unittest.mock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -47,7 +64,12 @@ HEADS = {
              "pretraining": "BertForPreTraining"},
     "roberta": {"none": "RobertaModel", "mlm": "RobertaForMaskedLM"},
     "distilbert": {"none": "DistilBertModel", "mlm": "DistilBertForMaskedLM"},
+    "longformer": {"none": "LongformerModel", "mlm": "LongformerForMaskedLM"},
+    "big_bird": {"none": "BigBirdModel", "mlm": "BigBirdForMaskedLM",
+                 "pretraining": "BigBirdForPreTraining"},
     "bsbr": {"none": "BSBRModel"},
+    "delta_net": {"none": "DeltaNetForCausalLM"},
+    "reformer": {"none": "ReformerModel", "mlm": "ReformerForMaskedLM"},
 }
 
 
@@ -59,13 +81,26 @@ def make_config(args):
             n_layers=args.layers, hidden_dim=args.intermediate,
             max_position_embeddings=args.max_positions, activation=args.act)
     make = {"bert": transformers.BertConfig,
-            "roberta": transformers.RobertaConfig}[args.family]
+            "roberta": transformers.RobertaConfig,
+            "longformer": transformers.LongformerConfig,
+            "big_bird": transformers.BigBirdConfig}[args.family]
+    own = {
+        "longformer": lambda: {"attention_window": (
+            args.window if len(args.window) > 1 else args.window[0])},
+        "big_bird": lambda: {
+            "attention_type": args.attention_type,
+            "block_size": args.block_size,
+            "num_random_blocks": args.random_blocks,
+            "use_bias": not args.no_bias,
+            "rescale_embeddings": args.rescale_embeddings},
+    }.get(args.family, dict)()
     return make(
         vocab_size=args.vocab, hidden_size=args.hidden,
         num_attention_heads=args.heads, num_hidden_layers=args.layers,
         intermediate_size=args.intermediate,
         max_position_embeddings=args.max_positions, hidden_act=args.act,
-        type_vocab_size=args.type_vocab, layer_norm_eps=args.layer_norm_eps)
+        type_vocab_size=args.type_vocab, layer_norm_eps=args.layer_norm_eps,
+        **own)
 
 
 def widen(model, attention_gain, generator):
@@ -85,7 +120,8 @@ def widen(model, attention_gain, generator):
         else:
             parts = set(name.split("."))
             sharp = parts & {"query", "key", "q_lin", "k_lin", "q_proj",
-                             "k_proj", "meta_r_proj", "meta_h_proj"}
+                             "k_proj", "meta_r_proj", "meta_h_proj",
+                             "query_global", "key_global"}
             gain = attention_gain if sharp else 1.0
             value = noise * gain / parameter.shape[1] ** 0.5
         parameter.data.copy_(value)
@@ -113,30 +149,51 @@ def make_rows(length, vocab, pad, generator):
     return ids, mask
 
 
+def make_globals(shape, generator):
+    """The global_attention_mask of one case; see the file's docstring."""
+    globals_ = torch.rand(shape, generator=generator) < 0.06
+    globals_[:, 0] = True
+    globals_[1] = False
+    return globals_.long()
+
+
+def run(encoder, inputs):
+    """The encoder's output for one case, whatever came before it.
+
+    big_bird keeps its fallback to full attention for all later inputs, so every
+    case gets an encoder of its own.
+    """
+    with torch.inference_mode():
+        return copy.deepcopy(encoder)(**inputs, output_attentions=True)
+
+
 def make_cases(encoder, lengths, generator):
     """All cases as a dictionary of tensors, and prints float32's noise."""
     config, cases, double = encoder.config, {}, encoder.double()
+    all_inputs = []
     for number, length in enumerate(lengths):
         ids, mask = make_rows(length, config.vocab_size, config.pad_token_id,
                               generator)
-        with torch.inference_mode():
-            exact = double(input_ids=ids, attention_mask=mask,
-                           output_attentions=True)
-        cases[f"case{number}.input_ids"] = ids.int()
-        cases[f"case{number}.attention_mask"] = mask.int()
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if config.model_type == "longformer":
+            inputs["global_attention_mask"] = make_globals(ids.shape, generator)
+        all_inputs.append(inputs)
+        exact = run(double, inputs)
+        for name, tensor in inputs.items():
+            cases[f"case{number}.{name}"] = tensor.int()
         cases[f"case{number}.last_hidden_state"] = (
             exact.last_hidden_state.float())
-        top = torch.stack(exact.attentions)[:, 0].amax(-1).mean()
+        # big_bird's fallback records none.
+        tops = [layer[0].amax(-1).mean() for layer in exact.attentions]
+        top = f"{torch.stack(tops).mean():.3f}" if tops else "unknown"
         print(f"case{number}: {tuple(ids.shape)}, mean largest attention "
-              f"weight {top:.3f} (uniform: {1 / length:.3f})")
+              f"weight {top} (uniform: {1 / length:.3f})")
     single = encoder.float()
     worst = 0.0
-    for number in range(len(lengths)):
-        with torch.inference_mode():
-            rough = single(input_ids=cases[f"case{number}.input_ids"].long(),
-                           attention_mask=cases[f"case{number}.attention_mask"])
+    for number, inputs in enumerate(all_inputs):
+        rough = run(single, inputs).last_hidden_state
         want = cases[f"case{number}.last_hidden_state"]
-        worst = max(worst, float((rough.last_hidden_state - want).abs().max()))
+        worst = max(worst, float((rough - want).abs().max()))
     print(f"float32 differs from float64 by at most {worst:.2e}")
     return cases
 
@@ -173,6 +230,81 @@ def make_bsbr(args, generator):
         cases[f"case{number}.input_ids"] = ids.int()
         cases[f"case{number}.last_hidden_state"] = exact
         worst = max(worst, float((rough - exact).abs().max()))
+        print(f"case{number}: {tuple(ids.shape)}")
+    print(f"float32 differs from float64 by at most {worst:.2e}")
+    return cases
+
+
+def make_delta_net(args, generator):
+    """Writes model and cases of the family delta_net."""
+    import parity_delta_net
+
+    weights, cases = parity_delta_net.make(args, generator)
+    save_file(weights, args.out / "model.safetensors",
+              metadata={"format": "pt"})
+    return cases
+
+
+def reformer_rotations(config):
+    """What the seed gives, in float32 as the model runs, or None."""
+    if config.num_buckets is None:
+        return None
+    factors = config.num_buckets
+    total = sum(factors) if isinstance(factors, list) else factors
+    torch.manual_seed(config.hash_seed)
+    return torch.randn(config.num_attention_heads, config.attention_head_size,
+                       config.num_hashes, total // 2)
+
+
+def run_reformer(encoder, dtype, ids, mask):
+    """The last hidden states, and the buckets of every layer, of an object that
+    has seen no input before: the first one decides what num_buckets left open
+    is."""
+    randn = torch.randn
+    fresh = copy.deepcopy(encoder).to(dtype)
+    # In float64 the seed would give other numbers.
+    with unittest.mock.patch(
+            "torch.randn",
+            lambda *shape, dtype, **rest: randn(*shape, **rest).to(dtype)):
+        with torch.inference_mode():
+            result = fresh(input_ids=ids, attention_mask=mask, use_cache=True)
+    return (result.last_hidden_state.float().contiguous(),
+            result.past_buckets_states.buckets_cache)
+
+
+def make_reformer(args, generator):
+    """Writes model and cases of the family reformer.
+
+    The hidden states are those of float32: its steps near -1e5, the score of a
+    token with itself, show in those of tokens that see nobody else.
+    """
+    config = transformers.ReformerConfig(**{
+        "vocab_size": args.vocab, "hidden_size": args.hidden,
+        "num_attention_heads": args.heads,
+        "feed_forward_size": args.intermediate,
+        "max_position_embeddings": args.max_positions, **args.config})
+    model = getattr(transformers, HEADS[args.family][args.head])(config).eval()
+    widen(model, args.attention_gain, generator)
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(args.out)
+    cases, worst = {}, 0.0
+    rotations = reformer_rotations(config)
+    if rotations is not None:
+        cases["lsh_rotations"] = rotations
+    for number, length in enumerate(args.lengths):
+        ids, mask = make_rows(length, args.vocab, config.pad_token_id,
+                              generator)
+        states, buckets = run_reformer(model.base_model, torch.float32, ids,
+                                       mask)
+        exact, exact_buckets = run_reformer(model.base_model, torch.float64,
+                                            ids, mask)
+        if not all(map(torch.equal, buckets, exact_buckets)):
+            raise SystemExit(f"case{number}: a vector lies between two "
+                             "buckets; take another --seed")
+        cases[f"case{number}.input_ids"] = ids.int()
+        cases[f"case{number}.attention_mask"] = mask.int()
+        cases[f"case{number}.last_hidden_state"] = states
+        worst = max(worst, float((states - exact)[mask == 1].abs().max()))
         print(f"case{number}: {tuple(ids.shape)}")
     print(f"float32 differs from float64 by at most {worst:.2e}")
     return cases
@@ -239,6 +371,24 @@ def parse_args():
                         help="for bsbr only")
     parser.add_argument("--compression", type=int, default=None,
                         help="compression factor, for bsbr only")
+    parser.add_argument("--window", default=[16],
+                        type=lambda text: [int(n) for n in text.split(",")],
+                        help="longformer's window, both sides together; one "
+                        "number, or one for each layer")
+    parser.add_argument("--attention-type", default="block_sparse",
+                        choices=["block_sparse", "original_full"],
+                        help="for big_bird only")
+    parser.add_argument("--block-size", type=int, default=8,
+                        help="for big_bird only")
+    parser.add_argument("--random-blocks", type=int, default=2,
+                        help="for big_bird only")
+    parser.add_argument("--no-bias", action="store_true",
+                        help="big_bird without biases of query, key and value")
+    parser.add_argument("--rescale-embeddings", action="store_true",
+                        help="for big_bird only")
+    parser.add_argument("--config", type=json.loads, default={},
+                        help="for reformer only: a JSON object with further "
+                        "keys of config.json")
     parser.add_argument("--lengths", default="1,2,33,130",
                         type=lambda text: [int(n) for n in text.split(",")],
                         help="tokens of each case")
@@ -253,7 +403,9 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     generator = torch.Generator().manual_seed(args.seed)
-    make = make_bsbr if args.family == "bsbr" else make_transformers
+    make = {"bsbr": make_bsbr, "delta_net": make_delta_net,
+            "reformer": make_reformer}.get(
+        args.family, make_transformers)
     save_file(make(args, generator), args.out / "cases.safetensors")
     for path in args.out.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone

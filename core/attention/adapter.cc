@@ -11,6 +11,9 @@
 namespace longhand {
 namespace {
 
+// As many as the option random_features takes.
+constexpr int64_t kMaxFeatures = 4096;
+
 absl::Status Invalid(const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, "ADAPTER_INVALID",
                    message);
@@ -47,6 +50,20 @@ absl::StatusOr<std::optional<Adapter::LowRank>> LoadLowRank(
   return std::optional<Adapter::LowRank>(std::move(result));
 }
 
+absl::StatusOr<FloatBuffer> LoadProjection(const WeightScope& scope,
+                                           const Adapter::Sizes& sizes) {
+  constexpr std::string_view kName = "projection";
+  const Shape* shape = scope.FindShape(kName);
+  if (shape == nullptr) return FloatBuffer();
+  const int64_t dim = sizes.hidden / sizes.heads;
+  if (shape->size() != 2 || (*shape)[0] < 1 || (*shape)[0] > kMaxFeatures) {
+    return Invalid(absl::StrCat(
+        scope.FullName(kName), " is ", ShapeToString(*shape),
+        "; give [features, ", dim, "] with 1 to ", kMaxFeatures, " features"));
+  }
+  return scope.LoadF32(kName, {(*shape)[0], dim});
+}
+
 absl::StatusOr<Adapter::Layer> LoadLayer(const WeightScope& scope,
                                          const Adapter::Sizes& sizes) {
   Adapter::Layer layer;
@@ -64,6 +81,8 @@ absl::StatusOr<Adapter::Layer> LoadLayer(const WeightScope& scope,
                       LoadLowRank(scope.Scope("meta_key"), sizes.hidden));
   LH_ASSIGN_OR_RETURN(layer.query,
                       LoadLowRank(scope.Scope("query"), sizes.hidden));
+  LH_ASSIGN_OR_RETURN(layer.performer_projection,
+                      LoadProjection(scope.Scope("performer"), sizes));
   return layer;
 }
 
@@ -75,6 +94,13 @@ absl::StatusOr<std::vector<Adapter::Layer>> LoadLayers(
     LH_ASSIGN_OR_RETURN(
         Adapter::Layer layer,
         LoadLayer(root.Scope(absl::StrCat("layers.", i)), sizes));
+    if (i > 0 && layer.performer_projection.size() !=
+                     layers[0].performer_projection.size()) {
+      return Invalid(absl::StrCat(
+          "layers 0 and ", i,
+          " differ in the number of features of "
+          "performer.projection; give it in all layers, as large in each"));
+    }
     layers.push_back(std::move(layer));
   }
   LH_RETURN_IF_ERROR(root.CheckAllRead());
@@ -128,7 +154,7 @@ uint64_t Adapter::byte_size() const {
   for (const Layer& layer : layers_) {
     bytes += sizeof(float) * (layer.gate.size() + layer.temperature.size()) +
              BytesOf(layer.meta_query) + BytesOf(layer.meta_key) +
-             BytesOf(layer.query);
+             BytesOf(layer.query) + layer.performer_projection.byte_size();
   }
   return bytes;
 }

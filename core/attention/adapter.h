@@ -11,6 +11,9 @@
 //   layers.N.meta_key.{down,up}.weight         H = mean(K) + up down mean(X)
 //   layers.N.query.{down,up}.weight            queries of the retrieval alone:
 //                                              Q' = Q + up down X
+//   layers.N.performer.projection      [m, D/H] the performer's directions, in
+//                                              all layers or none and as many
+//                                              in each, 1 to 4096
 // X is the layer's input; means are over the chunk's own tokens.
 #ifndef LONGHAND_CORE_ATTENTION_ADAPTER_H_
 #define LONGHAND_CORE_ATTENTION_ADAPTER_H_
@@ -53,6 +56,7 @@ class Adapter {
     std::optional<LowRank> meta_query;
     std::optional<LowRank> meta_key;
     std::optional<LowRank> query;
+    FloatBuffer performer_projection;  // [features, hidden / heads], or empty
   };
 
   // NOT_FOUND (ADAPTER_MISSING); INVALID_ARGUMENT (ADAPTER_INVALID) for a file

@@ -95,6 +95,12 @@ void EluPlusOne(const float* x, int64_t size, float* y) {
   }
 }
 
+void LogEluPlusOne(const float* x, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) {
+    y[i] = x[i] > 0 ? static_cast<float>(std::log1p(double{x[i]})) : x[i];
+  }
+}
+
 void AddTo(const float* x, int64_t size, float* y) {
   for (int64_t i = 0; i < size; ++i) y[i] += x[i];
 }

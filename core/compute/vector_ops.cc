@@ -157,6 +157,14 @@ void EluPlusOne(const float* x, int64_t size, float* y) {
   });
 }
 
+void LogEluPlusOne(const float* x, int64_t size, float* y) {
+  const D d;
+  const V zero = hn::Zero(d);
+  Map(x, size, y, [&](V v) HWY_ATTR {
+    return hn::IfThenElse(hn::Gt(v, zero), hn::Log1p(d, hn::Max(v, zero)), v);
+  });
+}
+
 void AddTo(const float* x, int64_t size, float* y) {
   const D d;
   ForEachVector(
@@ -289,6 +297,7 @@ HWY_EXPORT(LayerNormRows);
 HWY_EXPORT(RmsNormRows);
 HWY_EXPORT(Multiply);
 HWY_EXPORT(EluPlusOne);
+HWY_EXPORT(LogEluPlusOne);
 HWY_EXPORT(AddTo);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Dots);
@@ -315,6 +324,10 @@ void Multiply(const float* x, int64_t size, float* y) {
 
 void EluPlusOne(const float* x, int64_t size, float* y) {
   HWY_DYNAMIC_DISPATCH(EluPlusOne)(x, size, y);
+}
+
+void LogEluPlusOne(const float* x, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(LogEluPlusOne)(x, size, y);
 }
 
 void AddTo(const float* x, int64_t size, float* y) {

@@ -27,6 +27,9 @@ void RmsNormRows(float* x, int rows, int columns, const float* scale,
 // arXiv:2006.16236, section 3.2.1). y may be x.
 void EluPlusOne(const float* x, int64_t size, float* y);
 
+// y[i] = log(elu(x[i]) + 1): log(x + 1) above 0, x below. y may be x.
+void LogEluPlusOne(const float* x, int64_t size, float* y);
+
 // y[i] += x[i].
 void AddTo(const float* x, int64_t size, float* y);
 

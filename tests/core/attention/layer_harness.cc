@@ -247,8 +247,9 @@ void LayerHarness::AddChunks(const std::vector<int>& rows) {
   }
 }
 
-std::vector<std::vector<float>> LayerHarness::Run(const Attention& attention,
-                                                  const std::string& codec) {
+std::vector<std::vector<float>> LayerHarness::Run(
+    const Attention& attention, const std::string& codec,
+    std::vector<std::vector<float>>* head_weights) {
   ComputeContext compute;
   const std::shared_ptr<const StateCodec> state_codec =
       *(**StateCodecRegistry().Find(codec))({});
@@ -256,6 +257,7 @@ std::vector<std::vector<float>> LayerHarness::Run(const Attention& attention,
   std::vector<std::unique_ptr<ChunkState>> states;
   std::vector<const ChunkState*> borrowed;
   std::vector<ChunkSlot> slots;
+  int64_t first_token = 0;
   for (const HarnessChunk& chunk : chunks_) {
     contexts.emplace_back(size_t(chunk.rows * hidden()));
     scratch.emplace_back(size_t(attention.scratch_floats(chunk.rows)));
@@ -265,20 +267,28 @@ std::vector<std::vector<float>> LayerHarness::Run(const Attention& attention,
     slots.push_back({.rows = chunk.rows,
                      .own_begin = chunk.own_begin,
                      .own_end = chunk.own_end,
+                     .first_token = first_token,
                      .context = contexts[i].data(),
                      .scratch = scratch[i].data()});
+    first_token += chunk.own_end - chunk.own_begin;
     const StateLayout layout =
         attention.state_layout(chunk.own_end - chunk.own_begin);
     std::vector<float> state(size_t(layout.floats()));
     compute.workspace().Reset();
-    attention.Local({0, chunk.x.data(), chunk.qkv.data()}, slots.back(),
-                    state.data(), compute);
+    attention.Local({0, chunk.x.data(), chunk.qkv.data(), 3 * hidden()},
+                    slots.back(), state.data(), compute);
     states.push_back(std::make_unique<ChunkState>(StateFingerprint{}, layout,
                                                   state_codec, 1));
     if (attention.exchanges()) states.back()->SetLayer(0, state.data());
     borrowed.push_back(states.back().get());
+    slots.back().meta = states.back()->mutable_meta(0);
   }
   if (!attention.exchanges()) return contexts;
+  if (head_weights != nullptr) head_weights->resize(chunks_.size());
+  for (size_t i = 0; i < chunks_.size() && head_weights != nullptr; ++i) {
+    (*head_weights)[i].assign(size_t(heads_) * chunks_.size(), 0.0f);
+    slots[i].head_weights = (*head_weights)[i].data();
+  }
   const BatchView batch{
       .layer = 0, .states = {borrowed, 0}, .first = 0, .chunks = slots};
   for (int item = 0; item < attention.exchange_items(); ++item) {

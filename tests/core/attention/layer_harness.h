@@ -32,11 +32,14 @@ class LayerHarness {
   // Random chunks whose first and last row are not their own.
   void AddChunks(const std::vector<int>& rows);
   void MakeKeysZero();
+  HarnessChunk& mutable_chunk(int index) { return chunks_[size_t(index)]; }
 
   // What layer 0 of the mechanism makes of all chunks as one batch; contexts
-  // [chunks][rows * hidden].
-  std::vector<std::vector<float>> Run(const Attention& attention,
-                                      const std::string& codec = "f32");
+  // [chunks][rows * hidden]. head_weights: [chunks][heads * chunks] of the
+  // retrieval weights, unless null.
+  std::vector<std::vector<float>> Run(
+      const Attention& attention, const std::string& codec = "f32",
+      std::vector<std::vector<float>>* head_weights = nullptr);
 
   // The twins: contexts of layer 0.
   std::vector<std::vector<double>> Bsbr(const AttentionOptions& options) const;

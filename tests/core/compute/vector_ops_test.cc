@@ -85,6 +85,9 @@ TEST(VectorOps, ElementWise) {
     reference::EluPlusOne(x.data(), size, slow.data());
     ExpectNear(fast, slow, 1e-6);
     for (float value : fast) EXPECT_GT(value, 0);
+    LogEluPlusOne(x.data(), size, fast.data());
+    reference::LogEluPlusOne(x.data(), size, slow.data());
+    ExpectNear(fast, slow, 1e-6);
     AddTo(x.data(), size, fast.data());
     reference::AddTo(x.data(), size, slow.data());
     Multiply(x.data(), size, fast.data());

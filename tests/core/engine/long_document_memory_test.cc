@@ -21,14 +21,14 @@
 namespace longhand {
 namespace {
 
-constexpr rlim_t kGrowthBytes = rlim_t{512} << 20;
+constexpr rlim_t kGrowthBytes = rlim_t{224} << 20;
 constexpr int kTokens = 65'536;
-constexpr int kQuadraticTokens = 16'384;
+constexpr int kQuadraticTokens = 8'192;
 
-// Attention to every key of the document.
+// Attention to every key of the document, or to a constant part of them.
 const std::set<std::string>& QuadraticMechanisms() {
-  static const auto* const names =
-      new std::set<std::string>{"bsbr_exact", "full", "hopfield"};
+  static const auto* const names = new std::set<std::string>{
+      "bsbr_exact", "fixed", "full", "hopfield", "strided"};
   return *names;
 }
 
