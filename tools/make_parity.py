@@ -29,8 +29,9 @@ cases of at most (5 + 2 random blocks) * block size tokens.
 Family bsbr is made by the Python package `bsbr` instead (config.json is ours,
 tensor names are the package's): its mask is never used, so a case has two rows
 without masks. Family delta_net is computed by parity_delta_net.py and has two
-rows without masks as well. Family reformer hashes with random numbers, which
-come along as
+rows without masks as well. Family gau is a stack of the package FLASH-pytorch's
+GAU modules between token vectors and a normalisation (config.json is ours).
+Family reformer hashes with random numbers, which come along as
 
   lsh_rotations  [heads, head size, hashes, rotations] float32
 
@@ -43,6 +44,7 @@ same files.
 
 Set up: pip install -r tools/requirements-golden.txt
         for bsbr also: pip install --no-deps --ignore-requires-python bsbr==0.1.1
+        for gau also: pip install FLASH-pytorch==0.1.9
 Example: tools/make_parity.py --family bert --out build/parity/bert --hidden 96
 """
 
@@ -69,6 +71,7 @@ HEADS = {
                  "pretraining": "BigBirdForPreTraining"},
     "bsbr": {"none": "BSBRModel"},
     "delta_net": {"none": "DeltaNetForCausalLM"},
+    "gau": {"none": "GAU"},
     "reformer": {"none": "ReformerModel", "mlm": "ReformerForMaskedLM"},
 }
 
@@ -245,6 +248,80 @@ def make_delta_net(args, generator):
     return cases
 
 
+class GauStack(torch.nn.Module):
+    """Token vectors, layers of the package's class GAU, a normalisation."""
+
+    def __init__(self, config):
+        super().__init__()
+        import flash_pytorch  # only this family needs the package
+
+        hidden = config["hidden_size"]
+        self.token_emb = torch.nn.Embedding(config["vocab_size"], hidden)
+        self.layers = torch.nn.ModuleList(
+            flash_pytorch.GAU(dim=hidden,
+                              query_key_dim=config["query_key_dim"],
+                              expansion_factor=config["expansion_factor"])
+            for _ in range(config["num_hidden_layers"]))
+        self.norm = torch.nn.LayerNorm(hidden)
+
+    def forward(self, ids, mask):
+        x = self.token_emb(ids)
+        for layer in self.layers:
+            x = layer(x, mask=mask.bool())
+        return self.norm(x)
+
+
+def widen_gau(model, generator):
+    """Redraws every parameter so that attention matters: its weights are
+    divided by the number of tokens twice."""
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if "norm" in name:
+            value = noise * 0.1 + (1.0 if name.endswith("weight") else 0.0)
+        elif name.endswith("gamma"):
+            value = noise * 3
+        elif parameter.dim() == 1 or name.endswith("beta"):
+            value = noise * 0.1
+        elif "emb" in name or "relative" in name:
+            value = noise * 0.5
+        else:
+            value = noise / parameter.shape[1] ** 0.5
+        parameter.data.copy_(value)
+
+
+def make_gau(args, generator):
+    """Writes model and cases of the family gau; config.json is ours."""
+    config = {
+        "model_type": "gau",
+        "vocab_size": args.vocab,
+        "hidden_size": args.hidden,
+        "num_hidden_layers": args.layers,
+        "query_key_dim": 16,
+        "expansion_factor": 2.0,
+        "chunk_size": args.max_positions,
+        **args.config}
+    model = GauStack(config).eval()
+    widen_gau(model, generator)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n",
+                                          encoding="utf-8")
+    save_file(model.state_dict(), args.out / "model.safetensors",
+              metadata={"format": "pt"})
+    cases, worst = {}, 0.0
+    for number, length in enumerate(args.lengths):
+        ids, mask = make_rows(length, args.vocab, 0, generator)
+        with torch.inference_mode():
+            exact = model.double()(ids, mask).float()
+            rough = model.float()(ids, mask)
+        cases[f"case{number}.input_ids"] = ids.int()
+        cases[f"case{number}.attention_mask"] = mask.int()
+        cases[f"case{number}.last_hidden_state"] = exact
+        worst = max(worst, float((rough - exact).abs().max()))
+        print(f"case{number}: {tuple(ids.shape)}")
+    print(f"float32 differs from float64 by at most {worst:.2e}")
+    return cases
+
+
 def reformer_rotations(config):
     """What the seed gives, in float32 as the model runs, or None."""
     if config.num_buckets is None:
@@ -387,7 +464,7 @@ def parse_args():
     parser.add_argument("--rescale-embeddings", action="store_true",
                         help="for big_bird only")
     parser.add_argument("--config", type=json.loads, default={},
-                        help="for reformer only: a JSON object with further "
+                        help="for gau and reformer: a JSON object with further "
                         "keys of config.json")
     parser.add_argument("--lengths", default="1,2,33,130",
                         type=lambda text: [int(n) for n in text.split(",")],
@@ -404,7 +481,7 @@ def main():
     torch.use_deterministic_algorithms(True)
     generator = torch.Generator().manual_seed(args.seed)
     make = {"bsbr": make_bsbr, "delta_net": make_delta_net,
-            "reformer": make_reformer}.get(
+            "gau": make_gau, "reformer": make_reformer}.get(
         args.family, make_transformers)
     save_file(make(args, generator), args.out / "cases.safetensors")
     for path in args.out.iterdir():

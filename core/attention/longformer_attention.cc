@@ -47,6 +47,9 @@ class LongformerAttention final : public Attention {
   }
   StateLayout state_layout(int) const override { return {}; }
   int64_t scratch_floats(int) const override { return 0; }
+  bool depends_on_place() const override {
+    return !options_.global_tokens.empty();
+  }
   bool takes_mask() const override { return true; }
   std::vector<std::string_view> unused_options() const override {
     return {"anchor_share", "anchors",    "features",  "gate",

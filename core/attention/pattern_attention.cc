@@ -74,6 +74,7 @@ class PatternAttention final : public DocumentAttention {
     return rows * (scratch_width() + options().num_heads);
   }
   bool keeps_source_model() const override { return pattern_->is_full(); }
+  bool depends_on_place() const override { return !pattern_->is_full(); }
   int64_t reach_tokens() const override {
     return pattern_->reach() == kAnyDistance ? kWholeDocument
                                              : pattern_->reach();

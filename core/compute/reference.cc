@@ -101,6 +101,10 @@ void LogEluPlusOne(const float* x, int64_t size, float* y) {
   }
 }
 
+void SquaredRelu(const float* x, int64_t size, float* y) {
+  for (int64_t i = 0; i < size; ++i) y[i] = x[i] > 0 ? x[i] * x[i] : 0;
+}
+
 void AddTo(const float* x, int64_t size, float* y) {
   for (int64_t i = 0; i < size; ++i) y[i] += x[i];
 }

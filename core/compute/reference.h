@@ -45,6 +45,7 @@ void RmsNormRows(float* x, int rows, int columns, const float* scale,
                  int64_t stride, float eps);
 void EluPlusOne(const float* x, int64_t size, float* y);
 void LogEluPlusOne(const float* x, int64_t size, float* y);
+void SquaredRelu(const float* x, int64_t size, float* y);
 void AddTo(const float* x, int64_t size, float* y);
 void Multiply(const float* x, int64_t size, float* y);
 void Scale(float factor, int64_t size, float* y);

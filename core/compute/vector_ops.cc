@@ -165,6 +165,15 @@ void LogEluPlusOne(const float* x, int64_t size, float* y) {
   });
 }
 
+void SquaredRelu(const float* x, int64_t size, float* y) {
+  const D d;
+  const V zero = hn::Zero(d);
+  Map(x, size, y, [&](V v) HWY_ATTR {
+    const V positive = hn::Max(v, zero);
+    return hn::Mul(positive, positive);
+  });
+}
+
 void AddTo(const float* x, int64_t size, float* y) {
   const D d;
   ForEachVector(
@@ -298,6 +307,7 @@ HWY_EXPORT(RmsNormRows);
 HWY_EXPORT(Multiply);
 HWY_EXPORT(EluPlusOne);
 HWY_EXPORT(LogEluPlusOne);
+HWY_EXPORT(SquaredRelu);
 HWY_EXPORT(AddTo);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Dots);
@@ -328,6 +338,10 @@ void EluPlusOne(const float* x, int64_t size, float* y) {
 
 void LogEluPlusOne(const float* x, int64_t size, float* y) {
   HWY_DYNAMIC_DISPATCH(LogEluPlusOne)(x, size, y);
+}
+
+void SquaredRelu(const float* x, int64_t size, float* y) {
+  HWY_DYNAMIC_DISPATCH(SquaredRelu)(x, size, y);
 }
 
 void AddTo(const float* x, int64_t size, float* y) {

@@ -30,6 +30,10 @@ void EluPlusOne(const float* x, int64_t size, float* y);
 // y[i] = log(elu(x[i]) + 1): log(x + 1) above 0, x below. y may be x.
 void LogEluPlusOne(const float* x, int64_t size, float* y);
 
+// y[i] = max(x[i], 0)^2 (So et al. 2021, arXiv:2109.08668, section 4). y may be
+// x.
+void SquaredRelu(const float* x, int64_t size, float* y);
+
 // y[i] += x[i].
 void AddTo(const float* x, int64_t size, float* y);
 

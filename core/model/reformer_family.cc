@@ -26,6 +26,7 @@ constexpr int kMaxChunkLength = 65536;
 constexpr int kMaxNeighbors = 64;
 constexpr int kMaxHashes = 64;
 constexpr int kMaxBuckets = 1 << 30;
+constexpr int64_t kMaxLengthMultiple = int64_t{1} << 20;
 constexpr int64_t kMaxRotationFloats = int64_t{1} << 26;
 
 struct StretchNumbers {
@@ -42,6 +43,9 @@ struct ReformerNumbers {
   std::vector<int64_t> bucket_factors;  // empty: from the length
   int64_t bucket_limit = 0;
   int64_t hash_seed = 0;
+  // Of the lengths of the kinds of attention that there are.
+  int64_t length_multiple = 1;
+  int64_t shortest_length = kMaxChunkLength;
 
   const StretchNumbers& of_layer(size_t layer) const {
     return is_lsh[layer] ? lsh : local;
@@ -163,9 +167,10 @@ absl::Status ReadPositions(const nlohmann::json& json, ModelConfig* config) {
   return absl::OkStatus();
 }
 
-// The largest RotationSize that a sequence can need.
+// The largest RotationSize that a sequence can need; no less where it depends
+// on the length.
 int64_t LargestRotation(const ReformerNumbers& numbers) {
-  if (numbers.bucket_factors.empty()) return numbers.bucket_limit / 2;
+  if (numbers.bucket_factors.empty()) return numbers.bucket_limit;
   return std::accumulate(numbers.bucket_factors.begin(),
                          numbers.bucket_factors.end(), int64_t{0}) /
          2;
@@ -177,6 +182,17 @@ absl::StatusOr<ReformerNumbers> ReadNumbers(const nlohmann::json& json,
   LH_ASSIGN_OR_RETURN(numbers.is_lsh, ReadLayers(json));
   LH_ASSIGN_OR_RETURN(numbers.local, ReadStretch(json, "local"));
   LH_ASSIGN_OR_RETURN(numbers.lsh, ReadStretch(json, "lsh"));
+  for (size_t i = 0; i < numbers.is_lsh.size(); ++i) {
+    const int64_t length = numbers.of_layer(i).length;
+    numbers.length_multiple = std::lcm(numbers.length_multiple, length);
+    numbers.shortest_length = std::min(numbers.shortest_length, length);
+  }
+  if (numbers.length_multiple > kMaxLengthMultiple) {
+    return Invalid(absl::StrCat(
+        "\"local_attn_chunk_length\" and \"lsh_attn_chunk_length\" have no "
+        "common multiple up to ",
+        kMaxLengthMultiple, "; give lengths that do"));
+  }
   LH_ASSIGN_OR_RETURN(numbers.num_hashes,
                       GetInt(json, "num_hashes", 1, kMaxHashes, 1));
   LH_ASSIGN_OR_RETURN(numbers.bucket_factors, ReadBucketFactors(json));
@@ -209,23 +225,18 @@ std::vector<ExtraNumber> ExtraNumbers(const ReformerNumbers& numbers) {
                                   {"chunk_length", {}},
                                   {"chunks_before", {}},
                                   {"chunks_after", {}}};
-  // Of the kinds of attention that there are.
-  int64_t multiple = 1;
-  int64_t shortest = kMaxChunkLength;
   for (size_t i = 0; i < layers; ++i) {
     const StretchNumbers& stretch = numbers.of_layer(i);
     all[0].by_layer.push_back(numbers.is_lsh[i] ? 1 : 0);
     all[1].by_layer.push_back(stretch.length);
     all[2].by_layer.push_back(stretch.before);
     all[3].by_layer.push_back(stretch.after);
-    multiple = std::lcm(multiple, stretch.length);
-    shortest = std::min(shortest, stretch.length);
   }
   const auto add = [&](const std::string& role, int64_t number) {
     all.push_back({role, std::vector<int64_t>(layers, number)});
   };
-  add("length_multiple", multiple);
-  add("unfilled_length", shortest);
+  add("length_multiple", numbers.length_multiple);
+  add("unfilled_length", numbers.shortest_length);
   add("num_hashes", numbers.num_hashes);
   add("hash_seed", numbers.hash_seed);
   add("bucket_limit", numbers.bucket_limit);

@@ -117,7 +117,8 @@ ChunkKey ModelDocumentEncoder::MakeKey(
   HashNumber(hash, place.end - place.window_begin);
   HashNumber(hash, place.window_size());
   const bool counts_on =
-      model_->config().positions == ModelConfig::Positions::kDocument;
+      model_->config().positions == ModelConfig::Positions::kDocument ||
+      attention_->depends_on_place();
   HashNumber(hash, counts_on ? place.window_begin : 0);
   hash.UpdateField({reinterpret_cast<const uint8_t*>(window_ids.data()),
                     window_ids.size() * sizeof(int32_t)});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <random>
 #include <utility>
 
@@ -106,16 +105,6 @@ std::unique_ptr<const Attention> MechanismOnModel::MakeIndependent() const {
 bool MechanismOnModel::Uses(std::string_view option) const {
   const auto unused = MakeDefault()->unused_options();
   return std::find(unused.begin(), unused.end(), option) == unused.end();
-}
-
-bool MechanismOnModel::HasPlaces() const {
-  constexpr std::string_view kOfPlaces[] = {"window_tokens", "stride_tokens",
-                                            "block_tokens", "global_tokens"};
-  const auto used = MakeDefault()->mechanism_options();
-  return std::any_of(used.begin(), used.end(), [&](std::string_view name) {
-    return std::find(std::begin(kOfPlaces), std::end(kOfPlaces), name) !=
-           std::end(kOfPlaces);
-  });
 }
 
 std::vector<MechanismOnModel::Variant> MechanismOnModel::Variants(

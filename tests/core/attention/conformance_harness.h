@@ -41,8 +41,6 @@ class MechanismOnModel {
 
   // Whether it looks at a retrieval option.
   bool Uses(std::string_view option) const;
-  // Whether it matters where in the document a chunk stands.
-  bool HasPlaces() const;
 
   struct Variant {
     std::string name;

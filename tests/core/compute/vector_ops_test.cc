@@ -88,6 +88,9 @@ TEST(VectorOps, ElementWise) {
     LogEluPlusOne(x.data(), size, fast.data());
     reference::LogEluPlusOne(x.data(), size, slow.data());
     ExpectNear(fast, slow, 1e-6);
+    SquaredRelu(x.data(), size, fast.data());
+    reference::SquaredRelu(x.data(), size, slow.data());
+    ExpectNear(fast, slow, 1e-6);
     AddTo(x.data(), size, fast.data());
     reference::AddTo(x.data(), size, slow.data());
     Multiply(x.data(), size, fast.data());

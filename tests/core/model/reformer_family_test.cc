@@ -124,6 +124,9 @@ TEST(ReformerFamilyTest, RefusesWhatItCannotCompute) {
   };
   EXPECT_EQ(reason({{"is_decoder", true}}), "MODEL_UNSUPPORTED");
   EXPECT_EQ(reason({{"hidden_act", "tanh"}}), "MODEL_UNSUPPORTED");
+  EXPECT_EQ(reason({{"local_attn_chunk_length", 65535},
+                    {"lsh_attn_chunk_length", 65536}}),
+            "CONFIG_INVALID");
   const std::vector<std::pair<std::string, nlohmann::json>> kInvalid = {
       {"attn_layers", nlohmann::json::array()},
       {"attn_layers", {"local", "global"}},
