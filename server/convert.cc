@@ -134,7 +134,8 @@ v1::EncodeSummary ToProto(const EncodeSummary& summary,
   proto.set_reused_tokens(summary.reused_tokens);
   proto.set_chunk_count(static_cast<uint32_t>(summary.chunk_count));
   proto.set_state_bytes(summary.state_bytes);
-  proto.set_hidden_size(static_cast<uint32_t>(model.config.hidden_size));
+  proto.set_peak_working_bytes(summary.peak_working_bytes);
+  proto.set_hidden_size(static_cast<uint32_t>(model.config.output_size()));
   proto.set_model_fingerprint(model.info.fingerprint);
   *proto.mutable_options() = ToProto(summary.options, model);
   // Each span comes with its vector; a long list would not fit here.
@@ -192,7 +193,7 @@ v1::Model ToProto(const ServedModel& model, const EncoderOptions& encoder,
   proto.set_name(model.info.name);
   proto.set_fingerprint(model.info.fingerprint);
   proto.set_family(model.config.family);
-  proto.set_hidden_size(static_cast<uint32_t>(model.config.hidden_size));
+  proto.set_hidden_size(static_cast<uint32_t>(model.config.output_size()));
   proto.set_layer_count(static_cast<uint32_t>(model.config.num_layers));
   proto.set_head_count(static_cast<uint32_t>(model.config.num_heads));
   proto.set_vocab_size(static_cast<uint32_t>(model.config.vocab_size));

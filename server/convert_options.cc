@@ -7,7 +7,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/attention/mechanism_options.h"
 #include "core/attention/retrieval_options.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -168,6 +170,66 @@ absl::Status SetNumbers(const v1::EncodeOptions& options,
   return absl::OkStatus();
 }
 
+// The message's field of that name.
+const google::protobuf::FieldDescriptor* ProtoField(
+    const MechanismField& field) {
+  const auto* proto = v1::MechanismOptions::descriptor()->FindFieldByName(
+      std::string(field.name));
+  LH_CHECK(proto != nullptr);
+  return proto;
+}
+
+absl::Status SetMechanismOptions(const v1::MechanismOptions& proto,
+                                 MechanismOptions* result) {
+  const google::protobuf::Reflection* reflection = proto.GetReflection();
+  for (const MechanismField& field : MechanismFields()) {
+    const google::protobuf::FieldDescriptor* number = ProtoField(field);
+    if (!reflection->HasField(proto, number)) continue;
+    const uint32_t value = reflection->GetUInt32(proto, number);
+    // The rest of the bounds is the encoder's to check.
+    if (value > static_cast<uint32_t>(std::numeric_limits<int>::max())) {
+      return Invalid(
+          "MECHANISM_OPTION_OUT_OF_RANGE",
+          absl::StrCat(ToAbsl(field.name), " is ", value,
+                       "; give a number from ", field.min, " to ", field.max),
+          {{"field", std::string(field.name)},
+           {"min", absl::StrCat(field.min)},
+           {"max", absl::StrCat(field.max)}});
+    }
+    result->*field.value = static_cast<int>(value);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetGlobalTokens(const v1::EncodeOptions& options,
+                             EncodeOptions* result) {
+  constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
+  for (uint64_t token : options.global_tokens()) {
+    if (token > kMax) {
+      return Invalid("GLOBAL_TOKENS_INVALID",
+                     absl::StrCat("global_tokens has ", token,
+                                  ", which no document reaches; give the "
+                                  "tokens' places in the document, from 0, "
+                                  "ascending"));
+    }
+    result->global_tokens.push_back(static_cast<int64_t>(token));
+  }
+  return absl::OkStatus();
+}
+
+void AddMechanism(const EncodeOptions& options, v1::EncodeOptions* proto) {
+  proto->set_mechanism(options.mechanism);
+  for (const MechanismField& field : MechanismFields()) {
+    const std::optional<int>& value = options.mechanism_options.*field.value;
+    if (!value) continue;
+    v1::MechanismOptions* numbers = proto->mutable_mechanism_options();
+    numbers->GetReflection()->SetUInt32(numbers, ProtoField(field),
+                                        static_cast<uint32_t>(*value));
+  }
+  proto->mutable_global_tokens()->Assign(options.global_tokens.begin(),
+                                         options.global_tokens.end());
+}
+
 void AddRetrieval(const EncodeOptions& options, v1::EncodeOptions* proto) {
   for (const auto& [value, visibility] : kVisibilities) {
     if (options.visibility == value) proto->set_visibility(visibility);
@@ -236,6 +298,9 @@ absl::StatusOr<EncodeOptions> FromProto(const v1::EncodeOptions& options,
   LH_RETURN_IF_ERROR(SetLayers(options, &result));
   LH_RETURN_IF_ERROR(SetChunkTokens(options, model, &result));
   LH_RETURN_IF_ERROR(SetNumbers(options, &result));
+  LH_RETURN_IF_ERROR(SetMechanismOptions(options.mechanism_options(),
+                                         &result.mechanism_options));
+  LH_RETURN_IF_ERROR(SetGlobalTokens(options, &result));
   for (const v1::ByteSpan& span : options.spans()) {
     result.spans.push_back({span.begin(), span.end()});
   }
@@ -247,7 +312,7 @@ v1::EncodeOptions ToProto(const EncodeOptions& options,
                           const ServedModel& model) {
   v1::EncodeOptions proto;
   proto.set_model(model.info.name);
-  proto.set_mechanism(options.mechanism);
+  AddMechanism(options, &proto);
   AddRetrieval(options, &proto);
   AddChunks(options, &proto);
   proto.set_pooling(options.pooling);

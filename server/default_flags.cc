@@ -7,8 +7,11 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "core/attention/mechanism_options.h"
 #include "core/attention/retrieval_options.h"
+#include "core/base/strings.h"
 #include "server/flag_group.h"
 
 namespace longhand {
@@ -18,14 +21,15 @@ namespace {
 constexpr int kMaxNumber = 1 << 20;
 
 // "0,1,2"; nullopt if it is anything else.
-std::optional<std::vector<int>> ParseLayers(const std::string& text) {
-  std::vector<int> layers;
+template <typename Int>
+std::optional<std::vector<Int>> ParseList(const std::string& text) {
+  std::vector<Int> list;
   for (absl::string_view word : absl::StrSplit(text, ',')) {
-    int layer = 0;
-    if (!absl::SimpleAtoi(word, &layer) || layer < 0) return std::nullopt;
-    layers.push_back(layer);
+    Int number = 0;
+    if (!absl::SimpleAtoi(word, &number) || number < 0) return std::nullopt;
+    list.push_back(number);
   }
-  return layers;
+  return list;
 }
 
 // The names of an enumeration as a transformation of text.
@@ -50,6 +54,7 @@ class DefaultFlags {
     AddRetrieval();
     AddSelection();
     AddStates();
+    AddMechanisms();
     AddChunks();
     AddVectors();
   }
@@ -104,22 +109,46 @@ class DefaultFlags {
   }
 
   void AddLayers() {
+    AddList("--default-retrieval-layers", &defaults_.retrieval_layers,
+            "Layers that retrieve, from 0, ascending, separated by commas "
+            "[all]");
+  }
+
+  template <typename Int>
+  void AddList(const char* flag, std::vector<Int>* list, const char* help) {
     group_
         .AddFunction(
-            "--default-retrieval-layers",
-            [layers = &defaults_.retrieval_layers](const std::string& text) {
-              *layers = ParseLayers(text).value_or(std::vector<int>());
+            flag,
+            [list](const std::string& text) {
+              *list = ParseList<Int>(text).value_or(std::vector<Int>());
             },
-            "Layers that retrieve, from 0, ascending, separated by commas "
-            "[all]")
+            help)
         ->check(CLI::Validator(
             [](std::string& text) {
-              return ParseLayers(text).has_value()
+              return ParseList<Int>(text).has_value()
                          ? std::string()
                          : absl::StrCat(text, " is not a list such as 2,3,4");
             },
             ""))
         ->type_name("LIST");
+  }
+
+  // One for each number that single mechanisms have.
+  void AddMechanisms() {
+    for (const MechanismField& field : MechanismFields()) {
+      const std::string name =
+          absl::StrReplaceAll(ToAbsl(field.name), {{"_", "-"}});
+      group_
+          .Add(absl::StrCat("--default-", name),
+               &(defaults_.mechanism_options.*field.value),
+               absl::StrCat(ToAbsl(field.help), " [", field.default_value, "]"))
+          ->check(Between(field.min, field.max))
+          ->type_name("INT");
+    }
+    AddList("--default-global-tokens", &defaults_.global_tokens,
+            "Tokens that see all tokens and that all tokens see in longformer "
+            "and global_local: places in the document, from 0, ascending, "
+            "separated by commas [none]");
   }
 
   void AddSelection() {

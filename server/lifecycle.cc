@@ -14,17 +14,20 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/attention/mechanism_options.h"
 #include "core/attention/retrieval_options.h"
 #include "core/base/cpu_budget.h"
 #include "core/base/error.h"
 #include "core/base/memory_budget.h"
 #include "core/base/status_macros.h"
+#include "core/base/strings.h"
 #include "core/engine/encoder.h"
 #include "core/model/model.h"
 #include "server/grpc_status.h"
@@ -97,6 +100,17 @@ double Number(std::optional<float> value) {
                                                                     : 0;
 }
 
+// "window_tokens 128, stride_tokens 128".
+std::string Describe(const MechanismOptions& options) {
+  std::vector<std::string> numbers;
+  for (const MechanismField& field : MechanismFields()) {
+    const std::optional<int>& value = options.*field.value;
+    if (!value) continue;
+    numbers.push_back(absl::StrCat(ToAbsl(field.name), " ", *value));
+  }
+  return absl::StrJoin(numbers, ", ");
+}
+
 void LogDefaults(const EncodeOptions& options) {
   Log(LogLevel::kInfo, "defaults of requests",
       {{"mechanism", options.mechanism},
@@ -115,6 +129,8 @@ void LogDefaults(const EncodeOptions& options) {
        {"neighbors", options.neighbors.value_or(0)},
        {"state_codec", options.state_codec},
        {"state_rank", options.state_rank.value_or(0)},
+       {"mechanism_options", Describe(options.mechanism_options)},
+       {"global_tokens", absl::StrJoin(options.global_tokens, ",")},
        {"chunker", options.chunker},
        {"chunk_tokens", options.chunk_tokens.value_or(0)},
        {"min_chunk_tokens", options.min_chunk_tokens.value_or(0)},
@@ -131,7 +147,7 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
        {"family", model.config.family},
        {"layers", model.config.num_layers},
        {"heads", model.config.num_heads},
-       {"hidden_size", model.config.hidden_size},
+       {"hidden_size", model.config.output_size()},
        {"weight_bytes", info.weight_bytes},
        {"precision_requested", info.requested_precision},
        {"precision_stored", info.stored_precision},

@@ -1,8 +1,8 @@
 #include "server/served_model.h"
 
-#include "core/attention/registry.h"
 #include "core/base/status_macros.h"
 #include "core/chunking/registry.h"
+#include "core/engine/encode_options.h"
 #include "core/pooling/registry.h"
 #include "core/state/state_codec.h"
 
@@ -19,7 +19,7 @@ absl::StatusOr<ServedModel> DescribeModel(const Encoder& encoder) {
       static_cast<int>(model.prefix_ids().size() + model.suffix_ids().size());
   LH_ASSIGN_OR_RETURN(served.default_options,
                       encoder.ResolveOptions(EncodeOptions()));
-  served.mechanisms = AttentionRegistry().Names();
+  served.mechanisms = AvailableMechanisms(model);
   served.state_codecs = StateCodecRegistry().Names();
   served.chunkers = ChunkerRegistry().Names();
   served.poolings = PoolerRegistry().Names();

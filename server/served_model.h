@@ -24,7 +24,7 @@ struct ServedModel {
   int special_tokens_per_chunk = 0;
   // What a request with nothing set means.
   EncodeOptions default_options;
-  // Registered names.
+  // Registered names; of the mechanisms those that the model can run.
   std::vector<std::string> mechanisms;
   std::vector<std::string> state_codecs;
   std::vector<std::string> chunkers;

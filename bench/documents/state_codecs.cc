@@ -175,7 +175,7 @@ absl::Status MeasureMechanism(Encoder& encoder, const SourceText& source,
         options.rounds, &accepted));
     for (const Measured& one : accepted) {
       CodecRow row = MakeRow(accepted[0], one,
-                             size_t(encoder.model().config().hidden_size));
+                             size_t(encoder.model().config().output_size()));
       row.mechanism = mechanism;
       row.codec = one.variant.name;
       report->rows.push_back(std::move(row));

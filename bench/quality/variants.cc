@@ -68,6 +68,20 @@ bool Read(const Json& value, std::optional<Merge>* out) {
   return out->has_value();
 }
 
+bool Read(const Json& value, MechanismOptions* out) {
+  if (!value.is_object()) return false;
+  for (const auto& [key, number] : value.items()) {
+    const auto fields = MechanismFields();
+    const auto field = std::find_if(
+        fields.begin(), fields.end(),
+        [&key = key](const MechanismField& f) { return f.name == key; });
+    if (field == fields.end() || !Read(number, &(out->*field->value))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 absl::Status ParseAddition(const Json& object, Variant* variant) {
   std::string name;
   double weight = 0;
@@ -153,6 +167,8 @@ absl::StatusOr<EncodeOptions> ParseEncodeOptions(const Json& object) {
       {"neighbors", into(&options.neighbors)},
       {"state_codec", into(&options.state_codec)},
       {"state_rank", into(&options.state_rank)},
+      {"mechanism_options", into(&options.mechanism_options)},
+      {"global_tokens", into(&options.global_tokens)},
       {"chunker", into(&options.chunker)},
       {"chunk_tokens", into(&options.chunk_tokens)},
       {"min_chunk_tokens", into(&options.min_chunk_tokens)},

@@ -26,6 +26,8 @@ struct CommandContext {
   CallOptions call() const { return {{}, interrupt->cancellation()}; }
 };
 
+absl::Status RunCompare(const CompareFlags& flags,
+                        const CommandContext& context);
 absl::Status RunEncode(const EncodeFlags& flags, const CommandContext& context);
 absl::Status RunExplain(const ExplainFlags& flags,
                         const CommandContext& context);

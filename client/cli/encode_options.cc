@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/json_output.h"
+#include "client/cli/mechanism_flags.h"
 #include "client/client_error.h"
 #include "nlohmann/json.hpp"
 
@@ -75,6 +76,7 @@ v1::EncodeOptions ToOptions(const OptionFlags& flags) {
   if (flags.anchors) options.set_anchors(*flags.anchors);
   if (flags.anchor_share) options.set_anchor_share(*flags.anchor_share);
   if (flags.neighbors) options.set_neighbors(*flags.neighbors);
+  SetMechanismOptions(flags, &options);
   options.set_state_codec(flags.state_codec);
   if (flags.state_rank) options.set_state_rank(*flags.state_rank);
   options.set_chunker(flags.chunker);

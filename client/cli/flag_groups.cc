@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "client/cli/mechanism_flags.h"
+
 namespace longhand::client {
 namespace {
 
@@ -25,6 +27,9 @@ class Group {
 };
 
 }  // namespace
+
+const char kRetrievalGroup[] =
+    "What a chunk retrieves (names and defaults: longhand info)";
 
 const char kExitCodes[] = R"(Exit status:
   0    all went well
@@ -89,10 +94,14 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
 }
 
 void AddRetrievalOptions(CLI::App* command, OptionFlags* flags) {
-  Group group(command,
-              "What a chunk retrieves (names and defaults: longhand info)");
-  group.Add("--mechanism", &flags->mechanism, "NAME",
-            "Attention mechanism, such as bsbr or independent");
+  Group(command, kRetrievalGroup)
+      .Add("--mechanism", &flags->mechanism, "NAME",
+           "Attention mechanism, such as bsbr or independent");
+  AddRetrievalSettings(command, flags);
+}
+
+void AddRetrievalSettings(CLI::App* command, OptionFlags* flags) {
+  Group group(command, kRetrievalGroup);
   group
       .Add("--visibility", &flags->visibility, "NAME",
            "Chunks that a chunk may retrieve from: causal (earlier\n"
@@ -132,6 +141,7 @@ void AddRetrievalOptions(CLI::App* command, OptionFlags* flags) {
             "How chunk states are kept: f32, bf16, int8, low_rank");
   group.Add("--state-rank", &flags->state_rank, "N",
             "Directions that low_rank keeps of each state matrix");
+  AddMechanismOptions(command, flags);
 }
 
 void AddChunkOptions(CLI::App* command, OptionFlags* flags) {

@@ -15,6 +15,9 @@ namespace longhand::client {
 // The end of every command's help.
 extern const char kExitCodes[];
 
+// The group of the options that say what a chunk retrieves.
+extern const char kRetrievalGroup[];
+
 // A check that accepts what `parse` can read.
 template <typename Parse>
 CLI::Validator Readable(Parse parse, std::string expected) {
@@ -29,6 +32,8 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags);
 
 // What a chunk retrieves, how the document is cut, which vectors come of it.
 void AddRetrievalOptions(CLI::App* command, OptionFlags* flags);
+// The first without --mechanism.
+void AddRetrievalSettings(CLI::App* command, OptionFlags* flags);
 void AddChunkOptions(CLI::App* command, OptionFlags* flags);
 void AddVectorOptions(CLI::App* command, OptionFlags* flags);
 
@@ -44,6 +49,7 @@ void AddProgress(CLI::App* command, std::optional<bool>* progress,
                  const char* group);
 
 // The commands.
+void AddCompare(CLI::App* app, Flags* flags);
 void AddEncode(CLI::App* app, Flags* flags);
 void AddExplain(CLI::App* app, Flags* flags);
 void AddSession(CLI::App* app, Flags* flags);

@@ -15,6 +15,7 @@ constexpr char kMainFooter[] = R"(Examples:
   pdftotext contract.pdf - | longhand encode - --output json -o contract.json
   longhand encode book.txt --output npy -o book.npy --row-spans book.json
   longhand explain book.txt -o book.html
+  longhand compare report.txt --mechanisms bsbr,independent
   longhand info --server encoder.example:50051 --ca ca.pem
   id=$(longhand session create --quiet); longhand session append "$id" book.txt
   longhand tokenize --text "to be or not to be"
@@ -98,6 +99,7 @@ std::unique_ptr<CLI::App> MakeApp(Flags* flags) {
                         "Print the version and exit");
   app->require_subcommand(1);
   app->footer(std::string(kMainFooter) + "\n" + kExitCodes);
+  AddCompare(app.get(), flags);
   AddEncode(app.get(), flags);
   AddExplain(app.get(), flags);
   AddInfo(app.get(), flags);

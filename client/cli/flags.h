@@ -31,6 +31,18 @@ struct ConnectionFlags {
   bool verbose = false;
 };
 
+struct CompareFlags {
+  std::string file;
+  std::vector<std::string> mechanisms;  // empty: all that there are
+  std::string reference;                // empty: full, or else the first
+  int repeat = 1;
+  OptionFlags options;
+  size_t piece_bytes = 64 << 10;
+  std::string format = "table";  // table, json
+  std::string out;               // empty: standard output
+  std::optional<bool> progress;  // as in EncodeFlags
+};
+
 struct EncodeFlags {
   std::string file;
   std::string token_ids;  // a file, instead of `file`
@@ -72,6 +84,7 @@ struct TokenizeFlags {
 
 struct Flags {
   ConnectionFlags connection;
+  CompareFlags compare;
   EncodeFlags encode;
   ExplainFlags explain;
   InfoFlags info;

@@ -16,9 +16,16 @@ namespace {
 
 std::string FormatValue(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array()) return Dump(value);
   std::vector<std::string> parts;
-  for (const Json& part : value) parts.push_back(FormatValue(part));
+  if (value.is_object()) {
+    for (const auto& [name, part] : value.items()) {
+      parts.push_back(absl::StrCat(name, " ", FormatValue(part)));
+    }
+  } else if (value.is_array()) {
+    for (const Json& part : value) parts.push_back(FormatValue(part));
+  } else {
+    return Dump(value);
+  }
   return absl::StrJoin(parts, ", ");
 }
 
@@ -46,8 +53,8 @@ class Rows {
   }
 
  private:
-  // Of the longest label, "  retrieval_layers", and the gap.
-  static constexpr int kLabelColumns = 20;
+  // Of the longest label, "  mechanism_options", and the gap.
+  static constexpr int kLabelColumns = 21;
 
   Table* const table_;
   const int width_;

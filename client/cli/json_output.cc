@@ -70,6 +70,29 @@ void AddNames(const char* key, const Field& names, Json* json) {
   (*json)[key] = std::vector<std::string>(names.begin(), names.end());
 }
 
+// The fields that are set, by their names.
+Json ToJson(const v1::MechanismOptions& options) {
+  Json json = Json::object();
+  const auto* message = v1::MechanismOptions::descriptor();
+  const auto* reflection = options.GetReflection();
+  for (int i = 0; i < message->field_count(); ++i) {
+    const auto* field = message->field(i);
+    if (!reflection->HasField(options, field)) continue;
+    json[field->name()] = reflection->GetUInt32(options, field);
+  }
+  return json;
+}
+
+void AddMechanismOptions(const v1::EncodeOptions& options, Json* json) {
+  if (options.has_mechanism_options()) {
+    (*json)["mechanism_options"] = ToJson(options.mechanism_options());
+  }
+  if (options.global_tokens_size() > 0) {
+    (*json)["global_tokens"] = std::vector<uint64_t>(
+        options.global_tokens().begin(), options.global_tokens().end());
+  }
+}
+
 void AddRetrievalOptions(const v1::EncodeOptions& options, Json* json) {
   const auto add = [json](const char* key, const std::string& name) {
     if (!name.empty()) (*json)[key] = name;
@@ -154,6 +177,7 @@ Json ToJson(const v1::EncodeOptions& options) {
                {"mechanism", options.mechanism()},
                {"visibility", ToName(options.visibility())}};
   AddRetrievalOptions(options, &json);
+  AddMechanismOptions(options, &json);
   json["chunker"] = options.chunker();
   if (options.has_chunk_tokens()) json["chunk_tokens"] = options.chunk_tokens();
   if (options.has_min_chunk_tokens()) {
@@ -176,6 +200,7 @@ Json ToJson(const v1::EncodeSummary& summary, absl::Duration client_time) {
           {"reused_tokens", summary.reused_tokens()},
           {"chunk_count", summary.chunk_count()},
           {"state_bytes", summary.state_bytes()},
+          {"peak_working_bytes", summary.peak_working_bytes()},
           {"hidden_size", summary.hidden_size()},
           {"model_fingerprint", summary.model_fingerprint()},
           {"timings",

@@ -3,6 +3,7 @@
 #define LONGHAND_CLIENT_CLI_OPTION_FLAGS_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct OptionFlags {
   std::vector<uint32_t> retrieval_layers;
   std::optional<uint32_t> top_k, anchors, neighbors, state_rank;
   std::optional<uint32_t> chunk_tokens, min_chunk_tokens, overlap_tokens;
+  // The fields of the message MechanismOptions, by their names.
+  std::map<std::string, std::optional<uint32_t>> mechanism_options;
+  std::vector<uint64_t> global_tokens;
 };
 
 }  // namespace longhand::client

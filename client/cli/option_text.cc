@@ -35,6 +35,7 @@ std::string DescribeOptions(const v1::EncodeOptions& options) {
   }
   number("anchor share", options.anchor_share());
   number("neighbours", options.neighbors());
+  number("global tokens", options.global_tokens_size());
   name("states", options.state_codec());
   number("least tokens", options.min_chunk_tokens());
   number("overlap", options.overlap_tokens());

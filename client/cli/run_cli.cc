@@ -72,6 +72,7 @@ absl::Status RunCommand(const CLI::App& app, const Flags& flags,
   LH_CLIENT_ASSIGN_OR_RETURN(const auto client,
                              EncoderClient::Connect(options));
   context.client = client.get();
+  if (app.got_subcommand("compare")) return RunCompare(flags.compare, context);
   if (app.got_subcommand("encode")) return RunEncode(flags.encode, context);
   if (app.got_subcommand("explain")) return RunExplain(flags.explain, context);
   if (app.got_subcommand("info")) return RunInfo(flags.info, context);
@@ -104,6 +105,8 @@ std::string Describe(const CLI::App& app, const Flags& flags) {
   if (name == "encode") {
     operand = flags.encode.token_ids.empty() ? flags.encode.file
                                              : flags.encode.token_ids;
+  } else if (name == "compare") {
+    operand = flags.compare.file;
   } else if (name == "explain") {
     operand = flags.explain.file;
   } else if (name == "tokenize") {

@@ -96,7 +96,8 @@ std::string DescribeResult(const EncodeResult& result, const Unshown& unshown,
                     FormatCount(summary.chunk_count()), " chunks; ",
                     FormatCount(summary.encoded_tokens()), " rows computed, ",
                     FormatCount(summary.reused_tokens()), " reused, states ",
-                    FormatBytes(summary.state_bytes())));
+                    FormatBytes(summary.state_bytes()), ", at most ",
+                    FormatBytes(summary.peak_working_bytes()), " held"));
   line("options", DescribeOptions(summary.options()));
   line("client",
        absl::StrCat(FormatTime(client_time), ", ",

@@ -127,8 +127,8 @@ class Attention {
   virtual bool keeps_source_model() const { return true; }
   // Whether retrieval weights say anything here.
   virtual bool reports_weights() const { return exchanges(); }
-  // Whether a chunk's results depend on where in the document it stands, besides
-  // its own tokens and the chunks that it sees.
+  // Whether a chunk's results depend on where in the document it stands,
+  // besides its own tokens and the chunks that it sees.
   virtual bool depends_on_place() const { return false; }
   // Whether it heeds ChunkSlot::mask.
   virtual bool takes_mask() const { return false; }

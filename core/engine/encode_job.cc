@@ -170,7 +170,10 @@ absl::Status EncodeJob::Reserve(uint64_t batch_bytes, int64_t batch_chunks) {
   const uint64_t held_states = states_.empty() ? 0 : state_bytes_;
   const uint64_t needed =
       held_states + held_bytes_ + kTokenBytes * tokens_.size() + batch_bytes;
-  if (memory_.Resize(needed)) return absl::OkStatus();
+  if (memory_.Resize(needed)) {
+    peak_working_bytes_ = std::max(peak_working_bytes_, needed);
+    return absl::OkStatus();
+  }
   const uint64_t limit = memory_.limit_bytes();
   if (needed > limit) {
     return MakeError(

@@ -168,6 +168,7 @@ class EncodeJob {
   uint64_t held_bytes_ = 0;
   PoolState pooled_document_;
   uint64_t state_bytes_ = 0;
+  uint64_t peak_working_bytes_ = 0;
   int64_t num_chunks_ = 0;       // finished
   uint64_t encoded_rows_ = 0;    // computed, in either pass
   uint64_t encoded_tokens_ = 0;  // finished, special tokens not counted

@@ -208,6 +208,7 @@ EncodeSummary EncodeJob::Summarize() const {
   summary.encoded_tokens = encoded_rows_;
   summary.chunk_count = num_chunks_;
   summary.state_bytes = state_bytes_;
+  summary.peak_working_bytes = peak_working_bytes_;
   summary.options = options_.encode;
   // The results carry them.
   summary.options.spans.clear();

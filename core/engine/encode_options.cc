@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/attention/registry.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -96,8 +97,7 @@ absl::Status CheckSpans(const EncodeOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status CheckGlobalTokens(const EncodeOptions& options) {
-  const std::vector<int64_t>& tokens = options.global_tokens;
+absl::Status CheckGlobalTokens(const std::vector<int64_t>& tokens) {
   if (tokens.size() > kMaxGlobalTokens) {
     return Invalid("TOO_MANY_GLOBAL_TOKENS",
                    absl::StrCat("there are ", tokens.size(),
@@ -152,11 +152,12 @@ absl::Status CheckUsed(const std::string& what,
     if (std::find(unused.begin(), unused.end(), field) == unused.end()) {
       continue;
     }
-    return Invalid(
-        "OPTION_UNUSED",
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "OPTION_UNUSED",
         absl::StrCat("the ", what, " does not look at ", ToAbsl(field),
                      "; leave it out, or choose "
-                     "another one"));
+                     "another one"),
+        {{"field", std::string(field)}});
   }
   return absl::OkStatus();
 }
@@ -166,13 +167,14 @@ absl::Status CheckVisibility(const EncodeOptions& options,
   if (!options.visibility || *options.visibility == *resolved.visibility) {
     return absl::OkStatus();
   }
-  return Invalid(
-      "RETRIEVAL_OPTIONS",
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "RETRIEVAL_OPTIONS",
       absl::StrCat("the mechanism \"", resolved.mechanism,
                    "\" knows the visibility \"",
                    ToAbsl(VisibilityName(*resolved.visibility)),
                    "\" alone; leave visibility out, or choose another "
-                   "mechanism"));
+                   "mechanism"),
+      {{"field", "visibility"}});
 }
 
 absl::Status CheckOutputs(const Attention& attention,
@@ -287,8 +289,7 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
       "document_weight", *resolved.document_weight, -kMaxContextWeight));
   LH_RETURN_IF_ERROR(CheckSpans(resolved));
   LH_RETURN_IF_ERROR(MakeStateCodec(resolved).status());
-  LH_RETURN_IF_ERROR(CheckMechanismOptions(resolved.mechanism_options));
-  LH_RETURN_IF_ERROR(CheckGlobalTokens(resolved));
+  LH_RETURN_IF_ERROR(CheckMechanismInput(resolved));
   LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
                       MakeAttention(model, resolved));
   // A mechanism may know one visibility only.
@@ -306,6 +307,21 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
   return resolved;
 }
 
+absl::Status CheckMechanismInput(const EncodeOptions& options) {
+  LH_RETURN_IF_ERROR(CheckMechanismOptions(options.mechanism_options));
+  return CheckGlobalTokens(options.global_tokens);
+}
+
+std::vector<std::string> AvailableMechanisms(const Model& model) {
+  std::vector<std::string> available;
+  EncodeOptions options = BuiltInDefaults(model, EncodeOptions());
+  for (const std::string& name : AttentionRegistry().Names()) {
+    options.mechanism = name;
+    if (MakeAttention(model, options).ok()) available.push_back(name);
+  }
+  return available;
+}
+
 std::vector<std::string_view> UnusedOptions(const Attention& attention) {
   std::vector<std::string_view> unused = attention.unused_options();
   const std::vector<std::string_view> used = attention.mechanism_options();
@@ -317,6 +333,27 @@ std::vector<std::string_view> UnusedOptions(const Attention& attention) {
   for (const MechanismField& field : MechanismFields()) add(field.name);
   add("global_tokens");
   return unused;
+}
+
+std::vector<NamedValue> UsedMechanismOptions(const Model& model,
+                                             const EncodeOptions& options) {
+  const auto attention = MakeAttention(model, options);
+  LH_CHECK(attention.ok());
+  const auto used = (*attention)->mechanism_options();
+  const auto looks_at = [&used](std::string_view name) {
+    return std::find(used.begin(), used.end(), name) != used.end();
+  };
+  std::vector<NamedValue> values;
+  for (const MechanismField& field : MechanismFields()) {
+    if (!looks_at(field.name)) continue;
+    const int value = *(options.mechanism_options.*field.value);
+    values.push_back({std::string(field.name), absl::StrCat(value)});
+  }
+  if (looks_at("global_tokens")) {
+    values.push_back(
+        {"global_tokens", absl::StrJoin(options.global_tokens, ",")});
+  }
+  return values;
 }
 
 absl::StatusOr<std::unique_ptr<const Attention>> MakeAttention(
@@ -369,11 +406,10 @@ StateFingerprint MakeStateFingerprint(const Model& model,
                                 *options.neighbors));
   hash.UpdateField(options.state_codec);
   hash.UpdateField(absl::StrCat(*options.state_rank));
-  for (const MechanismField& field : MechanismFields()) {
-    hash.UpdateField(
-        absl::StrCat((options.mechanism_options.*field.value).value_or(-1)));
+  for (const NamedValue& used : UsedMechanismOptions(model, options)) {
+    hash.UpdateField(used.name);
+    hash.UpdateField(used.value);
   }
-  hash.UpdateField(absl::StrJoin(options.global_tokens, ","));
   hash.UpdateField(options.chunker);
   hash.UpdateField(absl::StrCat(*options.chunk_tokens, ",",
                                 *options.min_chunk_tokens, ",",

@@ -132,6 +132,8 @@ struct EncodeSummary {
   uint64_t reused_tokens = 0;
   int64_t chunk_count = 0;
   uint64_t state_bytes = 0;
+  // Chunk states and activations that it held at one time, at most.
+  uint64_t peak_working_bytes = 0;
   EncodeOptions options;  // as applied
   EncodeTimings timings;
 };

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/attention/registry.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -157,7 +156,7 @@ class EncoderSessionModel final : public SessionModel {
 
   std::vector<std::string> StreamableMechanisms() const {
     std::vector<std::string> names;
-    for (const std::string& name : AttentionRegistry().Names()) {
+    for (const std::string& name : AvailableMechanisms(encoder_->model())) {
       EncodeOptions wish;
       wish.mechanism = name;
       if (WouldStream(wish)) names.push_back(absl::StrCat("\"", name, "\""));
@@ -178,6 +177,7 @@ class EncoderSessionModel final : public SessionModel {
                      "they are incomplete, or their chunks do not fit the "
                      "model; open a new session");
     }
+    LH_RETURN_IF_ERROR(CheckMechanismInput(resolved));
     LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
                         MakeAttention(model, resolved));
     LH_ASSIGN_OR_RETURN(std::unique_ptr<Chunker> chunker,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/engine/encode_options.h"
 
 namespace longhand {
 namespace {
@@ -46,12 +47,9 @@ std::vector<FingerprintField> MakeStateFields(const Model& model,
   add("neighbors", absl::StrCat(*options.neighbors));
   add("state_codec", options.state_codec);
   add("state_rank", absl::StrCat(*options.state_rank));
-  for (const MechanismField& field : MechanismFields()) {
-    fields.push_back(
-        {std::string(field.name),
-         absl::StrCat((options.mechanism_options.*field.value).value_or(-1))});
+  for (NamedValue& used : UsedMechanismOptions(model, options)) {
+    fields.push_back({std::move(used.name), std::move(used.value)});
   }
-  add("global_tokens", absl::StrJoin(options.global_tokens, ","));
   add("chunker", options.chunker);
   add("chunk_tokens", absl::StrCat(*options.chunk_tokens));
   add("min_chunk_tokens", absl::StrCat(*options.min_chunk_tokens));

@@ -1,5 +1,6 @@
 #include "core/store/record_codec.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -136,6 +137,43 @@ EncodeOptions ReadOptions(ByteReader& reader) {
   return options;
 }
 
+// The version of heads that brought the options below.
+constexpr uint16_t kMechanismOptionsVersion = 2;
+
+// By name, those that are set.
+void WriteMechanismOptions(const EncodeOptions& options, ByteWriter& writer) {
+  ByteWriter numbers;
+  uint64_t count = 0;
+  for (const MechanismField& field : MechanismFields()) {
+    const std::optional<int>& value = options.mechanism_options.*field.value;
+    if (!value) continue;
+    ++count;
+    numbers.Blob(field.name);
+    numbers.Number(int32_t{*value});
+  }
+  writer.Number(count);
+  writer.Bytes(numbers.bytes());
+  writer.Array(options.global_tokens);
+}
+
+void ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
+  const auto count = reader.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+    const std::string_view name = reader.Blob();
+    const auto value = reader.Number<int32_t>();
+    const auto fields = MechanismFields();
+    const auto field = std::find_if(
+        fields.begin(), fields.end(),
+        [name](const MechanismField& known) { return known.name == name; });
+    if (field == fields.end() ||
+        (options->mechanism_options.*field->value).has_value()) {
+      return reader.Fail();
+    }
+    options->mechanism_options.*field->value = value;
+  }
+  options->global_tokens = reader.Array<int64_t>();
+}
+
 void WriteAppend(const AppendRecord& append, ByteWriter& writer) {
   writer.Bytes(append.append_id);
   writer.Number(append.expected_offset);
@@ -213,6 +251,7 @@ std::string EncodeHead(const SessionHead& head) {
   WriteTime(head.expire_time, writer);
   WriteDuration(head.ttl, writer);
   writer.Blob(head.parent);
+  WriteMechanismOptions(head.options, writer);
   return EndRecord(std::move(writer));
 }
 
@@ -245,6 +284,11 @@ absl::StatusOr<SessionHead> DecodeHead(std::string_view bytes) {
   head.expire_time = ReadTime(reader);
   head.ttl = ReadDuration(reader);
   head.parent = reader.Blob();
+  if (record.format_version < kMechanismOptionsVersion) {
+    head.options.mechanism_options = DefaultMechanismOptions();
+  } else {
+    ReadMechanismOptions(reader, &head.options);
+  }
   LH_RETURN_IF_ERROR(record.Close());
   return head;
 }

@@ -23,8 +23,8 @@ uint64_t Checksum(std::string_view bytes) {
 ByteWriter BeginRecord(RecordKind kind) {
   ByteWriter writer;
   writer.Bytes(kMagic);
-  writer.Number(kRecordFormatVersion);
-  writer.Number(kRecordMinReader);
+  writer.Number(RecordFormatVersion(kind));
+  writer.Number(RecordMinReader(kind));
   writer.Number(uint16_t(kind));
   writer.Number(uint16_t{0});
   writer.Number(uint64_t{0});  // EndRecord knows it
@@ -53,14 +53,14 @@ absl::StatusOr<OpenedRecord> OpenRecord(RecordKind kind,
       stored_kind != uint16_t(kind)) {
     return StoreCorruptError("a stored record is damaged");
   }
-  if (min_reader > kRecordFormatVersion) {
+  if (min_reader > RecordFormatVersion(kind)) {
     return FormatTooNewError("a stored record");
   }
-  return OpenedRecord{ByteReader(body), version};
+  return OpenedRecord{ByteReader(body), version,
+                      version > RecordFormatVersion(kind)};
 }
 
 absl::Status OpenedRecord::Close() const {
-  const bool newer = format_version > kRecordFormatVersion;
   if (!body.ok() || !(body.at_end() || newer)) {
     return StoreCorruptError("a stored record contradicts itself");
   }

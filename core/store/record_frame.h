@@ -17,10 +17,16 @@
 
 namespace longhand {
 
-inline constexpr uint16_t kRecordFormatVersion = 1;
-inline constexpr uint16_t kRecordMinReader = 1;
-
 enum class RecordKind : uint16_t { kHead = 1, kChunk = 2, kGeneration = 3 };
+
+// Each kind has versions of its own. Version 2 of heads has the options of
+// mechanisms; who passed over them would compute something else.
+constexpr uint16_t RecordFormatVersion(RecordKind kind) {
+  return kind == RecordKind::kHead ? 2 : 1;
+}
+constexpr uint16_t RecordMinReader(RecordKind kind) {
+  return kind == RecordKind::kHead ? 2 : 1;
+}
 
 // Write the body to what it gives, then call EndRecord.
 ByteWriter BeginRecord(RecordKind kind);
@@ -29,6 +35,7 @@ std::string EndRecord(ByteWriter record);
 struct OpenedRecord {
   ByteReader body;
   uint16_t format_version = 0;
+  bool newer = false;  // than the versions that are known here
 
   // OK if all of the body was there and was read. DATA_LOSS (STORE_CORRUPT).
   absl::Status Close() const;

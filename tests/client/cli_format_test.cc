@@ -17,6 +17,7 @@
 #include "client/cli/file_output.h"
 #include "client/cli/flags.h"
 #include "client/cli/json_output.h"
+#include "client/cli/mechanism_flags.h"
 #include "client/cli/npy_writer.h"
 #include "client/cli/option_text.h"
 #include "client/cli/progress_line.h"
@@ -254,6 +255,9 @@ TEST(JsonTest, OptionsNameAllThatIsSet) {
   options.set_neighbors(1);
   options.set_state_codec("int8");
   options.set_state_rank(4);
+  options.mutable_mechanism_options()->set_seed(3);
+  options.mutable_mechanism_options()->set_window_tokens(0);
+  options.add_global_tokens(8);
   options.set_min_chunk_tokens(9);
   options.set_overlap_tokens(7);
   options.add_spans()->set_end(5);
@@ -265,9 +269,48 @@ TEST(JsonTest, OptionsNameAllThatIsSet) {
       "\"head_gates\":[0.25],\"retrieval_layers\":[3],\"features\":\"softmax\","
       "\"merge\":\"lse\",\"top_k\":0,\"anchors\":2,\"anchor_share\":0.5,"
       "\"neighbors\":1,\"state_codec\":\"int8\",\"state_rank\":4,"
+      "\"mechanism_options\":{\"window_tokens\":0,\"seed\":3},"
+      "\"global_tokens\":[8],"
       "\"chunker\":\"\",\"min_chunk_tokens\":9,\"overlap_tokens\":7,"
       "\"pooling\":\"\",\"anchor_weight\":0.5,\"document_weight\":2.0,"
       "\"spans\":[[0,5]],\"outputs\":[]}");
+}
+
+TEST(MechanismFlagsTest, EveryFieldHasAFlagAndHelp) {
+  const auto* message = v1::MechanismOptions::descriptor();
+  ASSERT_GT(message->field_count(), 0);
+  Flags flags;
+  const auto app = MakeApp(&flags);
+  for (int i = 0; i < message->field_count(); ++i) {
+    const std::string& name = message->field(i)->name();
+    EXPECT_NE(MechanismOptionHelp(name), "") << name;
+    for (const char* command : {"compare", "encode", "explain"}) {
+      EXPECT_NO_THROW(
+          app->get_subcommand(command)->get_option(MechanismOptionFlag(name)))
+          << command << " " << name;
+    }
+    EXPECT_NO_THROW(
+        app->get_subcommand("session")->get_subcommand("create")->get_option(
+            MechanismOptionFlag(name)))
+        << name;
+  }
+  EXPECT_EQ(MechanismOptionFlag("window_tokens"), "--window-tokens");
+  EXPECT_EQ(MechanismOptionHelp("none"), "");
+}
+
+TEST(MechanismFlagsTest, WhatIsNotGivenIsNotSet) {
+  Flags flags;
+  const auto app = MakeApp(&flags);
+  app->parse("encode a.txt --seed 0 --block-tokens 16 --global-tokens 1,5",
+             false);
+  const v1::EncodeOptions options = ToOptions(flags.encode.options);
+  v1::EncodeOptions expected;
+  expected.mutable_mechanism_options()->set_seed(0);
+  expected.mutable_mechanism_options()->set_block_tokens(16);
+  expected.add_global_tokens(1);
+  expected.add_global_tokens(5);
+  EXPECT_EQ(options.SerializeAsString(), expected.SerializeAsString());
+  EXPECT_FALSE(ToOptions(OptionFlags()).has_mechanism_options());
 }
 
 TEST(OptionTextTest, LeavesOutWhatIsOff) {

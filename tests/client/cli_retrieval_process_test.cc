@@ -53,6 +53,12 @@ TEST_F(CliTest, EveryOptionReachesTheServer) {
                              "int8",
                              "--state-rank",
                              "3",
+                             "--window-tokens",
+                             "64",
+                             "--random-blocks",
+                             "0",
+                             "--global-tokens",
+                             "0,17",
                              "--chunker",
                              "semantic",
                              "--min-chunk-tokens",
@@ -82,6 +88,10 @@ TEST_F(CliTest, EveryOptionReachesTheServer) {
   expected.set_neighbors(1);
   expected.set_state_codec("int8");
   expected.set_state_rank(3);
+  expected.mutable_mechanism_options()->set_window_tokens(64);
+  expected.mutable_mechanism_options()->set_random_blocks(0);
+  expected.add_global_tokens(0);
+  expected.add_global_tokens(17);
   expected.set_chunker("semantic");
   expected.set_min_chunk_tokens(20);
   expected.set_overlap_tokens(8);
@@ -100,6 +110,7 @@ TEST_F(CliTest, ListsDoNotSwallowTheFile) {
        {std::vector<std::string>{"--outputs", "document,chunks"},
         {"--head-gates", "0,1,0,1,0,1"},
         {"--retrieval-layers", "0,1"},
+        {"--global-tokens", "0,1"},
         {"--span", "0:4"}}) {
     const RunResult run = Run({"encode", list[0], list[1], in});
     EXPECT_EQ(run.code, kExitOk) << list[0] << run.err;
@@ -222,14 +233,20 @@ TEST_F(CliTest, WeightsOfHeadsInEveryFormat) {
 
 TEST_F(CliTest, InfoShowsAnOptionALine) {
   server_.model.set_adapter_fingerprint("feed");
+  auto* numbers =
+      server_.model.mutable_default_options()->mutable_mechanism_options();
+  numbers->set_window_tokens(128);
+  numbers->set_seed(9);
   for (int i = 0; i < 60; ++i) {
     server_.model.mutable_default_options()->add_head_gates(0.125F);
   }
   StartServer();
   const RunResult run = Run({"info"});
   EXPECT_EQ(run.code, kExitOk) << run.err;
-  for (const char* line : {"adapter", "feature maps", "merges", "state codecs",
-                           "\n  mechanism ", "\n  gate ", "\n  head_gates "}) {
+  for (const char* line :
+       {"adapter", "feature maps", "merges", "state codecs", "\n  mechanism ",
+        "\n  gate ", "\n  head_gates ",
+        "\n  mechanism_options  window_tokens 128, seed 9"}) {
     EXPECT_THAT(run.out, HasSubstr(line));
   }
   // Nothing is cut: lists go on in the next line.

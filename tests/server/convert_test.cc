@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/attention/mechanism_options.h"
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -26,6 +27,16 @@ class ConvertTest : public ::testing::Test {
 
   const ServedModel model_ = testing::FakeServedModel();
 };
+
+// By its name.
+void SetNumber(const MechanismField& field, uint32_t value,
+               v1::EncodeOptions* options) {
+  v1::MechanismOptions* numbers = options->mutable_mechanism_options();
+  const auto* proto = v1::MechanismOptions::descriptor()->FindFieldByName(
+      std::string(field.name));
+  ASSERT_NE(proto, nullptr) << field.name;
+  numbers->GetReflection()->SetUInt32(numbers, proto, value);
+}
 
 std::vector<float> Floats(const std::string& bytes) {
   std::vector<float> values(bytes.size() / sizeof(float));
@@ -76,15 +87,66 @@ TEST_F(ConvertTest, OptionsSurviveTheRoundTrip) {
   proto.mutable_spans(0)->set_end(0xffffffffffffffffU);
   proto.set_anchor_weight(0.125F);
   proto.set_document_weight(2);
+  uint32_t number = 1;
+  for (const MechanismField& field : MechanismFields()) {
+    SetNumber(field, number++, &proto);
+  }
+  proto.add_global_tokens(0);
+  proto.add_global_tokens(0x7fffffffffffffffU);
   const auto options = FromProto(proto, model_);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(ToProto(*options, model_).SerializeAsString(),
             proto.SerializeAsString());
 }
 
+// The message and the table have the same names in the same order.
+TEST_F(ConvertTest, MechanismOptionsAreThoseOfTheTable) {
+  const auto* message = v1::MechanismOptions::descriptor();
+  const auto fields = MechanismFields();
+  ASSERT_EQ(static_cast<size_t>(message->field_count()), fields.size());
+  for (int i = 0; i < message->field_count(); ++i) {
+    const auto* field = message->field(i);
+    EXPECT_EQ(field->name(), fields[static_cast<size_t>(i)].name);
+    EXPECT_EQ(field->number(), i + 1);
+    EXPECT_EQ(field->cpp_type(),
+              google::protobuf::FieldDescriptor::CPPTYPE_UINT32);
+    EXPECT_TRUE(field->has_presence());
+  }
+}
+
+TEST_F(ConvertTest, MechanismOptionsReachTheirOwnFields) {
+  for (const MechanismField& field : MechanismFields()) {
+    v1::EncodeOptions proto;
+    SetNumber(field, 0, &proto);
+    const auto options = FromProto(proto, model_);
+    ASSERT_TRUE(options.ok()) << options.status();
+    MechanismOptions expected;
+    expected.*field.value = 0;
+    EXPECT_EQ(options->mechanism_options, expected) << field.name;
+  }
+}
+
+TEST_F(ConvertTest, MechanismOptionsMustFitAnInt) {
+  for (const MechanismField& field : MechanismFields()) {
+    v1::EncodeOptions proto;
+    SetNumber(field, 0x7fffffffU, &proto);  // the encoder knows the bounds
+    EXPECT_EQ(ReasonFor(proto), "OK") << field.name;
+    SetNumber(field, 0x80000000U, &proto);
+    const absl::Status status = FromProto(proto, model_).status();
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value()) << field.name;
+    EXPECT_EQ(detail->reason, "MECHANISM_OPTION_OUT_OF_RANGE");
+    EXPECT_EQ(detail->metadata.at("field"), field.name);
+    EXPECT_EQ(detail->metadata.at("max"), std::to_string(field.max));
+  }
+  v1::EncodeOptions proto;
+  proto.add_global_tokens(0x8000000000000000U);
+  EXPECT_EQ(ReasonFor(proto), "GLOBAL_TOKENS_INVALID");
+}
+
 // No field of the message is forgotten on either way.
 TEST_F(ConvertTest, EveryFieldIsInTheRoundTripAbove) {
-  EXPECT_EQ(v1::EncodeOptions::descriptor()->field_count(), 23);
+  EXPECT_EQ(v1::EncodeOptions::descriptor()->field_count(), 25);
 }
 
 TEST_F(ConvertTest, ZeroIsAValue) {
@@ -319,6 +381,7 @@ TEST_F(ConvertTest, SummaryIsComplete) {
   summary.reused_tokens = 4;
   summary.chunk_count = 5;
   summary.state_bytes = 6;
+  summary.peak_working_bytes = 7;
   summary.options = model_.default_options;
   summary.options.spans = {{0, 1}};
   summary.timings.total = absl::Milliseconds(2500);
@@ -329,12 +392,21 @@ TEST_F(ConvertTest, SummaryIsComplete) {
   EXPECT_EQ(proto.reused_tokens(), 4U);
   EXPECT_EQ(proto.chunk_count(), 5U);
   EXPECT_EQ(proto.state_bytes(), 6U);
+  EXPECT_EQ(proto.peak_working_bytes(), 7U);
   EXPECT_EQ(proto.hidden_size(), 4U);
   EXPECT_EQ(proto.model_fingerprint(), "00ff");
   EXPECT_EQ(proto.options().visibility(), v1::VISIBILITY_CAUSAL);
   EXPECT_EQ(proto.options().spans_size(), 0);
   EXPECT_EQ(proto.timings().total().seconds(), 2);
   EXPECT_EQ(proto.timings().total().nanos(), 500000000);
+}
+
+// Both streams together are what a vector holds.
+TEST_F(ConvertTest, HiddenSizeIsThatOfTheVectors) {
+  ServedModel model = model_;
+  model.config.reversible = true;
+  EXPECT_EQ(ToProto(EncodeSummary(), model).hidden_size(), 8U);
+  EXPECT_EQ(ToProto(model, EncoderOptions(), 1).hidden_size(), 8U);
 }
 
 TEST_F(ConvertTest, ModelIsDescribed) {

@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "core/attention/mechanism_options.h"
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -141,6 +143,35 @@ TEST(ServerConfigTest, DefaultsOfRequestsAreRead) {
   EXPECT_EQ(defaults.document_weight, -2.0F);
   EXPECT_EQ(command->config.model.precision, "bf16");
   EXPECT_EQ(command->config.model.adapter_file, "a.safetensors");
+}
+
+TEST(ServerConfigTest, EveryNumberOfMechanismsHasAFlag) {
+  const auto help = Parse({"--help"});
+  ASSERT_TRUE(help.ok()) << help.status();
+  for (const MechanismField& field : MechanismFields()) {
+    std::string flag = "--default-" + std::string(field.name);
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    EXPECT_THAT(*help->exit_text, HasSubstr(flag));
+    for (const int value : {field.min, field.max}) {
+      const std::string given = flag + "=" + std::to_string(value);
+      const auto command = Parse({given.c_str()});
+      ASSERT_TRUE(command.ok()) << command.status();
+      MechanismOptions expected;
+      expected.*field.value = value;
+      EXPECT_EQ(command->config.encoder.defaults.mechanism_options, expected)
+          << flag;
+    }
+    for (const int value : {field.min - 1, field.max + 1}) {
+      const std::string given = flag + "=" + std::to_string(value);
+      EXPECT_FALSE(Parse({given.c_str()}).ok()) << given;
+    }
+  }
+  const auto command = Parse({"--default-global-tokens=0,7,12345678901"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  EXPECT_THAT(command->config.encoder.defaults.global_tokens,
+              ElementsAre(0, 7, 12345678901));
+  EXPECT_FALSE(Parse({"--default-global-tokens=0,x"}).ok());
+  EXPECT_FALSE(Parse({"--default-global-tokens=-1"}).ok());
 }
 
 TEST(ServerConfigTest, SessionsAreKeptInMemoryByDefault) {

@@ -9,8 +9,10 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "core/base/error.h"
+#include "core/engine/encode_options.h"
 #include "gtest/gtest.h"
 #include "tests/core/engine/encode_harness.h"
 #include "tests/core/session/document_harness.h"
@@ -84,6 +86,57 @@ TEST_F(EncoderSessionModelTest, AMechanismThatCannotStreamNamesOthers) {
   EXPECT_NE(status.message().find("the mechanism \"bsbr_causal\""),
             absl::string_view::npos)
       << status;
+}
+
+TEST_F(EncoderSessionModelTest, NoMechanismStreamsWhatNeedsTheWholeDocument) {
+  int refused = 0;
+  for (const std::string& name : AvailableMechanisms(encoder_->model())) {
+    EncodeOptions options;
+    options.mechanism = name;
+    options.visibility = Visibility::kBidirectional;
+    options.document_weight = 0;
+    const auto resolved = encoder_->ResolveOptions(options);
+    if (!resolved.ok()) continue;  // it knows another visibility alone
+    const auto attention = MakeAttention(encoder_->model(), *resolved);
+    ASSERT_TRUE(attention.ok()) << name;
+    if (!(*attention)->needs_whole_document()) continue;
+    const absl::Status status = model_->ResolveOptions(options).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << name;
+    EXPECT_EQ(ReasonOf(status), "NOT_STREAMABLE") << name;
+    EXPECT_NE(status.message().find(absl::StrCat("\"", name, "\"")),
+              absl::string_view::npos)
+        << status;
+    // What to use instead, whatever it is.
+    const absl::string_view message = status.message();
+    const size_t use = message.find("; use the ");
+    ASSERT_NE(use, absl::string_view::npos) << status;
+    EXPECT_NE(message.find('"', use), absl::string_view::npos) << status;
+    ++refused;
+  }
+  EXPECT_GT(refused, 2);
+}
+
+// They may come from a snapshot that anybody wrote.
+TEST_F(EncoderSessionModelTest, OpensNoNumbersThatNobodyMayAskFor) {
+  EncodeOptions options;
+  options.mechanism = "bsbr";
+  const auto resolved = model_->ResolveOptions(options);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  for (const MechanismField& field : MechanismFields()) {
+    for (const int64_t value :
+         {int64_t{field.min} - 1, int64_t{field.max} + 1}) {
+      EncodeOptions forged = *resolved;
+      forged.mechanism_options.*field.value = int(value);
+      EXPECT_EQ(ReasonOf(model_->Open(forged).status()),
+                "MECHANISM_OPTION_OUT_OF_RANGE")
+          << field.name << " " << value;
+    }
+  }
+  EncodeOptions forged = *resolved;
+  forged.global_tokens = {5, 3};
+  EXPECT_EQ(ReasonOf(model_->Open(forged).status()), "GLOBAL_TOKENS_INVALID");
+  forged.global_tokens = {-1};
+  EXPECT_EQ(ReasonOf(model_->Open(forged).status()), "GLOBAL_TOKENS_INVALID");
 }
 
 TEST_F(EncoderSessionModelTest, KeysKnowPositionsWhereTheModelDoes) {

@@ -6,8 +6,10 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <tuple>
 
 #include "core/store/record_frame.h"
 #include "gtest/gtest.h"
@@ -124,23 +126,46 @@ TEST(RecordCodec, KindsAreNotMistaken) {
 TEST(RecordCodec, ForgedBodiesAreRefused) {
   const std::string head = EncodeHead(FullHead());
   const std::string chunk = EncodeChunk(*MakeChunk(TestDecoder(), 1));
-  for (const auto& [record, decode] :
-       {std::pair(head, &StatusOfHead), std::pair(chunk, &StatusOfChunk)}) {
+  for (const auto& [kind, record, decode] :
+       {std::tuple(RecordKind::kHead, head, &StatusOfHead),
+        std::tuple(RecordKind::kChunk, chunk, &StatusOfChunk)}) {
+    const uint16_t version = RecordFormatVersion(kind);
     int refused = 0;
     for (size_t i = 20; i + 16 <= record.size(); ++i) {
       std::string forged = record;
       std::memset(&forged[i], 0xff, 8);  // lengths become huge
-      forged = AsVersion(forged, kRecordFormatVersion, kRecordMinReader, "");
+      forged = AsVersion(forged, version, version, "");
       const absl::Status status = decode(forged);
       if (status.ok()) continue;
       ++refused;
       EXPECT_EQ(ReasonOf(status), "STORE_CORRUPT") << "at " << i;
     }
     EXPECT_GT(refused, 20);
-    EXPECT_EQ(ReasonOf(decode(AsVersion(record, kRecordFormatVersion,
-                                        kRecordMinReader, "x"))),
+    EXPECT_EQ(ReasonOf(decode(AsVersion(record, version, version, "x"))),
               "STORE_CORRUPT");
   }
+}
+
+// Names of options that there are not, and one that is there twice.
+TEST(RecordCodec, MechanismOptionsHaveTheirNames) {
+  SessionHead head;
+  head.options.mechanism_options.stride_tokens = 5;
+  head.options.mechanism_options.window_tokens = 6;
+  const std::string record = EncodeHead(head);
+  constexpr uint16_t kVersion = RecordFormatVersion(RecordKind::kHead);
+  const auto with_name = [&](const std::string& name) {
+    std::string forged = record;
+    const size_t place = forged.find("stride_tokens");
+    forged.replace(place, name.size(), name);
+    return ReasonOf(DecodeHead(AsVersion(forged, kVersion, kVersion, "")));
+  };
+  EXPECT_EQ(with_name("stride_tokens"), "OK");
+  EXPECT_EQ(with_name("Stride_tokens"), "STORE_CORRUPT");
+  std::string twice = record;
+  twice.replace(twice.find("stride_tokens") - 8, 8 + 13,
+                twice.substr(twice.find("window_tokens") - 8, 8 + 13));
+  EXPECT_EQ(ReasonOf(DecodeHead(AsVersion(twice, kVersion, kVersion, ""))),
+            "STORE_CORRUPT");
 }
 
 TEST(RecordCodec, ForgedStateIsTheDecodersToRefuse) {
@@ -150,29 +175,43 @@ TEST(RecordCodec, ForgedStateIsTheDecodersToRefuse) {
 }
 
 TEST(RecordCodec, NewerVersions) {
+  constexpr uint16_t kVersion = RecordFormatVersion(RecordKind::kHead);
   const std::string record = EncodeHead(FullHead());
   // Fields that this version does not know, behind those that it knows.
-  const auto newer = DecodeHead(AsVersion(record, kRecordFormatVersion + 1,
-                                          kRecordFormatVersion, "more"));
+  const auto newer =
+      DecodeHead(AsVersion(record, kVersion + 1, kVersion, "more"));
   ASSERT_TRUE(newer.ok()) << newer.status();
   ExpectSameHead(*newer, FullHead());
-  EXPECT_EQ(ReasonOf(DecodeHead(AsVersion(record, kRecordFormatVersion + 1,
-                                          kRecordFormatVersion + 1, ""))),
-            "FORMAT_TOO_NEW");
+  EXPECT_EQ(
+      ReasonOf(DecodeHead(AsVersion(record, kVersion + 1, kVersion + 1, ""))),
+      "FORMAT_TOO_NEW");
 }
 
-// LONGHAND_WRITE_GOLDEN=1 writes the files: for a new version, under new names.
+// LONGHAND_WRITE_GOLDEN=1 writes a file that is not there yet: a new version
+// gets a new name.
 std::string Golden(const std::string& name, const std::string& record) {
   const std::string path = std::string(LONGHAND_GOLDEN_DIR) + "/" + name;
-  if (std::getenv("LONGHAND_WRITE_GOLDEN") != nullptr) {
+  if (std::getenv("LONGHAND_WRITE_GOLDEN") != nullptr &&
+      !std::filesystem::exists(path)) {
     testing::WriteAll(path, record);
   }
   return testing::ReadAll(path);
 }
 
+// What version 1 wrote, which did not know the options of mechanisms.
+TEST(RecordCodec, GoldenHeadOfVersion1) {
+  const auto head = DecodeHead(testing::ReadAll(
+      std::string(LONGHAND_GOLDEN_DIR) + "/session_head_v1.bin"));
+  ASSERT_TRUE(head.ok()) << head.status();
+  SessionHead expected = FullHead();
+  expected.options.mechanism_options = DefaultMechanismOptions();
+  expected.options.global_tokens.clear();
+  ExpectSameHead(*head, expected);
+}
+
 TEST(RecordCodec, GoldenHead) {
   const std::string record = EncodeHead(FullHead());
-  const std::string golden = Golden("session_head_v1.bin", record);
+  const std::string golden = Golden("session_head_v2.bin", record);
   EXPECT_EQ(record, golden);
   const auto head = DecodeHead(golden);
   ASSERT_TRUE(head.ok()) << head.status();

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -217,9 +218,13 @@ TEST(Snapshot, OutputErrorEndsTheWriting) {
   EXPECT_EQ(calls, 1);
 }
 
-// What version 1 wrote stays readable. LONGHAND_WRITE_GOLDEN=1 writes the file:
-// for a new version, under a new name.
-TEST(Snapshot, Golden) {
+// A snapshot of one chunk, as LONGHAND_WRITE_GOLDEN=1 writes it if there is no
+// such file yet: a new version of it or of the records in it gets a new name.
+std::string GoldenPath(const std::string& name) {
+  return std::string(LONGHAND_GOLDEN_DIR) + "/" + name;
+}
+
+ChunkRecord GoldenChunk() {
   ChunkRecord chunk;
   chunk.place = {.begin = 0, .end = 2, .window_begin = 0, .window_end = 2};
   chunk.end_byte = 5;
@@ -230,19 +235,37 @@ TEST(Snapshot, Golden) {
   auto encoded = std::make_shared<EncodedChunk>();
   encoded->pooled = {0.5f, -2};
   chunk.encoded = encoded;
-  const std::string bytes =
-      Write(kSigned, FullHead(), {std::make_shared<ChunkRecord>(chunk)});
-  const std::string path =
-      std::string(LONGHAND_GOLDEN_DIR) + "/session_snapshot_v1.bin";
-  if (std::getenv("LONGHAND_WRITE_GOLDEN") != nullptr) {
+  return chunk;
+}
+
+void ExpectGolden(const std::string& golden, SessionHead expected) {
+  const ReadResult result = Read(kSigned, golden);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  expected.num_chunks = 1;
+  ExpectSameHead(result.head, expected);
+  ASSERT_EQ(result.chunks.size(), 1u);
+  ExpectSameChunk(*result.chunks[0], GoldenChunk());
+}
+
+// With a head of version 1, which did not know the options of mechanisms.
+TEST(Snapshot, GoldenWithOldHead) {
+  SessionHead head = FullHead();
+  head.options.mechanism_options = DefaultMechanismOptions();
+  head.options.global_tokens.clear();
+  ExpectGolden(testing::ReadAll(GoldenPath("session_snapshot_v1.bin")), head);
+}
+
+TEST(Snapshot, Golden) {
+  const std::string bytes = Write(
+      kSigned, FullHead(), {std::make_shared<ChunkRecord>(GoldenChunk())});
+  const std::string path = GoldenPath("session_snapshot_v1_head_v2.bin");
+  if (std::getenv("LONGHAND_WRITE_GOLDEN") != nullptr &&
+      !std::filesystem::exists(path)) {
     testing::WriteAll(path, bytes);
   }
   const std::string golden = testing::ReadAll(path);
   EXPECT_EQ(bytes, golden);
-  const ReadResult result = Read(kSigned, golden);
-  ASSERT_TRUE(result.status.ok()) << result.status;
-  ASSERT_EQ(result.chunks.size(), 1u);
-  ExpectSameChunk(*result.chunks[0], chunk);
+  ExpectGolden(golden, FullHead());
 }
 
 }  // namespace

@@ -172,6 +172,16 @@ inline SessionHead FullHead() {
   options.neighbors = 3;
   options.state_codec = "int8";
   options.state_rank = 6;
+  options.mechanism_options = {.window_tokens = 101,
+                               .stride_tokens = 102,
+                               .summary_tokens = 103,
+                               .block_tokens = 104,
+                               .random_blocks = 105,
+                               .random_features = 106,
+                               .update_steps = 107,
+                               .global_special = 108,
+                               .seed = 109};
+  options.global_tokens = {0, 3, 12345678901};
   options.chunker = "semantic";
   options.chunk_tokens = 256;
   options.min_chunk_tokens = 64;
@@ -216,6 +226,8 @@ inline void ExpectSameOptions(const EncodeOptions& a, const EncodeOptions& b) {
   EXPECT_EQ(a.neighbors, b.neighbors);
   EXPECT_EQ(a.state_codec, b.state_codec);
   EXPECT_EQ(a.state_rank, b.state_rank);
+  EXPECT_EQ(a.mechanism_options, b.mechanism_options);
+  EXPECT_EQ(a.global_tokens, b.global_tokens);
   EXPECT_EQ(a.chunker, b.chunker);
   EXPECT_EQ(a.chunk_tokens, b.chunk_tokens);
   EXPECT_EQ(a.min_chunk_tokens, b.min_chunk_tokens);
