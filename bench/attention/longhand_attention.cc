@@ -2,6 +2,7 @@
 // how far its vectors are from those of another run. One measurement a process,
 // so that the peak of its memory is that of the document.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
@@ -14,6 +15,7 @@
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "bench/attention/passages.h"
 #include "bench/documents/document_feed.h"
 #include "bench/documents/document_run.h"

@@ -82,6 +82,8 @@ class Measurements:
         if row["name"] == "full":
             return result | cost | {"mean_cosine": 1.0, "min_cosine": 1.0}
         if "error" in cost:
+            print(f"no reference: {cost['error']}", file=sys.stderr)
+            result["reference_error"] = cost["error"]
             return result | self.run(row["model"], tokens, row["options"])
         return result | self.run(
             row["model"], tokens, row["options"], "--reference", path
@@ -148,7 +150,12 @@ def main():
                 # What is there stays if the rest is interrupted.
                 arguments.output.write_text(json.dumps(results, indent=1))
     print_table(results, lengths)
-    if any("error" in result and "not run" not in result["error"] for result in results):
+    failed = (
+        "reference_error" in result
+        or "not run" not in result.get("error", "not run")
+        for result in results
+    )
+    if any(failed):
         sys.exit(1)
 
 

@@ -27,7 +27,7 @@ double Cosine(const float* a, const float* b, int size) {
     aa += double(a[i]) * a[i];
     bb += double(b[i]) * b[i];
   }
-  return ab / std::sqrt(aa * bb);
+  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
 }
 
 }  // namespace

@@ -28,6 +28,10 @@ def series(results, value):
     return rows
 
 
+def short(length):
+    return f"{length // 1024}k" if length % 1024 == 0 else str(length)
+
+
 def draw(axes, results, names, title, value, log=True):
     colours = plt.get_cmap("tab20").colors
     rows = series(results, value)
@@ -47,13 +51,13 @@ def draw(axes, results, names, title, value, log=True):
     if log:
         axes.set_yscale("log")
     lengths = sorted({result["length"] for result in results})
-    axes.set_xticks(lengths, [f"{length // 1024}k" for length in lengths])
+    axes.set_xticks(lengths, [short(length) for length in lengths])
     axes.set_xlabel("tokens")
     axes.grid(True, which="major", linewidth=0.3)
 
 
 def distance(result):
-    if result["name"] == "full" or "mean_cosine" not in result:
+    if result["name"] == "full" or result.get("mean_cosine") is None:
         return None
     return 1 - result["mean_cosine"]
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
 #include "client/cli/comparison_text.h"
 #include "client/cli/encode_options.h"
@@ -45,6 +47,18 @@ v1::EncodeOptions MakeOptions(const CompareFlags& flags) {
   options.add_outputs(v1::OUTPUT_DOCUMENT_VECTOR);
   options.add_outputs(v1::OUTPUT_CHUNK_VECTORS);
   return options;
+}
+
+// Before anything is measured for nothing.
+absl::Status CheckReference(const CompareFlags& flags, const v1::Model& model) {
+  const auto& known = model.mechanisms();
+  if (flags.reference.empty() || known.empty() ||
+      std::find(known.begin(), known.end(), flags.reference) != known.end()) {
+    return absl::OkStatus();
+  }
+  return UsageError(absl::StrCat(
+      "the model ", model.name(), " has no mechanism ", flags.reference,
+      " to be the --reference; it has ", absl::StrJoin(known, ", ")));
 }
 
 // What is compared with what: each mechanism once, in the order given.
@@ -114,7 +128,11 @@ absl::Status RunCompare(const CompareFlags& flags,
   LH_CLIENT_ASSIGN_OR_RETURN(
       head.model,
       context.client->GetModel(request.options.model(), context.call()));
+  LH_CLIENT_RETURN_IF_ERROR(CheckReference(flags, head.model));
   ChooseMechanisms(flags, head.model, &request);
+  if (request.mechanisms.empty()) {
+    return UsageError("the server lists no mechanisms; name --mechanisms");
+  }
   head.reference = request.reference;
   LH_CLIENT_ASSIGN_OR_RETURN(const std::vector<MechanismResult> results,
                              Measure(flags, context, request, *input));

@@ -12,6 +12,9 @@ out for that mechanism, and the output says so. Chunk vectors are compared as
 the mechanisms make them: --anchor-weight and --document-weight are 0 unless
 they are given.
 
+The time of full, hopfield, strided, fixed and bsbr_exact grows with the square
+of the document: name --mechanisms for a long one.
+
 A mechanism that fails has its reason in the place of its numbers; the others
 are measured, and the exit status is that of the first failure.
 
@@ -23,7 +26,8 @@ Output:
          one time (PEAK), and the agreement with the reference: the cosine of
          the document vectors (DOCUMENT), mean and lowest cosine of the chunk
          vectors (CHUNK MEAN, MIN), and the share of chunks whose nearest other
-         chunk is the same (NEAREST). - : cannot be compared
+         chunk is the same (NEAREST). - : cannot be compared (other chunks, or
+         for NEAREST one chunk alone, or more than 10,000). A vector of zeros has the cosine 0.
   json   {"format": "longhand.compare.v1", "input": {"name", "bytes"},
           "model": {"name", "fingerprint"}, "reference", "repeat",
           "mechanisms": [{"mechanism", "unused_options": [..],

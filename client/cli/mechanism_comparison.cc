@@ -14,12 +14,23 @@
 namespace longhand::client {
 namespace {
 
+// What is wrong with a document whatever the mechanism.
+constexpr absl::string_view kDocumentReasons[] = {
+    "EMPTY_DOCUMENT", "INVALID_UTF8", "TEXT_UNBROKEN", "TOKENIZER_MISSING"};
+
 // Whether the error says nothing about the mechanism.
 bool EndsComparison(const absl::Status& status) {
-  if (absl::IsCancelled(status)) return true;
+  if (absl::IsCancelled(status) || absl::IsUnavailable(status) ||
+      absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) {
+    return true;
+  }
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  return detail && detail->domain == kClientDomain &&
-         absl::StartsWith(detail->reason, "INPUT_");
+  if (!detail) return false;
+  if (detail->domain == kClientDomain) {
+    return absl::StartsWith(detail->reason, "INPUT_");
+  }
+  return std::find(std::begin(kDocumentReasons), std::end(kDocumentReasons),
+                   detail->reason) != std::end(kDocumentReasons);
 }
 
 // The option that the mechanism, by this error, does not look at; "": it is

@@ -64,7 +64,7 @@ bool HaveSameChunks(absl::Span<const Chunk> a, absl::Span<const Chunk> b) {
 
 std::vector<size_t> NearestOthers(absl::Span<const Chunk> chunks) {
   const size_t count = chunks.size();
-  if (count < 2) return {};
+  if (count < 2 || count > kMaxNearestChunks) return {};
   const size_t hidden = chunks.front().vector.size();
   for (const Chunk& chunk : chunks) {
     if (chunk.vector.size() != hidden) return {};

@@ -25,8 +25,9 @@ struct VectorAgreement {
 };
 
 // For each chunk the other one whose vector has the highest cosine, the first
-// of several; empty for less than two chunks, or vectors that are not of one
-// length. Quadratic in their number.
+// of several; empty for less than two chunks, for more than kMaxNearestChunks
+// (the time grows with the square), or vectors that are not of one length.
+inline constexpr size_t kMaxNearestChunks = 10'000;
 std::vector<size_t> NearestOthers(absl::Span<const Chunk> chunks);
 
 // The encoding that others are compared with.

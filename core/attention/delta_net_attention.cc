@@ -29,6 +29,7 @@
 namespace longhand {
 namespace {
 
+constexpr int kRowTile = 1024;
 constexpr float kNormEps = 1e-6f;
 constexpr float kUntrainedBeta = 0.5f;
 constexpr std::string_view kConvolutions[3] = {
@@ -258,9 +259,13 @@ void DeltaNetAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
   } else {
     float* logits = compute.workspace().Allocate<float>(
         size_t(PaddedRows(chunk.rows)) * size_t(heads));
-    extras(input.layer)
-        ->Find("beta")
-        ->Apply(input.x, chunk.rows, compute, logits);
+    const PackedLinear& beta = *extras(input.layer)->Find("beta");
+    // In tiles, as the layer's own products.
+    for (int r = 0; r < chunk.rows; r += kRowTile) {
+      beta.Apply(input.x + int64_t{r} * beta.inputs(),
+                 std::min(kRowTile, chunk.rows - r), compute,
+                 logits + int64_t{r} * heads);
+    }
     std::transform(logits, logits + count, betas(chunk), Sigmoid);
   }
   if (state != nullptr) std::fill_n(state, heads * head_floats(), 0.0f);

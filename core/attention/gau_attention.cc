@@ -126,7 +126,7 @@ void GauAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
       float* row = weights + int64_t{i} * rows;
       AddTo(biases + (rows - 1 - begin - i), rows, row);
       SquaredRelu(row, rows, row);
-      for (int j = 0; j < rows; ++j) {
+      for (int j = 0; chunk.mask != nullptr && j < rows; ++j) {
         if (IsPadding(chunk, j)) row[j] = 0;
       }
     }

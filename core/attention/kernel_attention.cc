@@ -196,7 +196,8 @@ absl::Status CheckKernelVisibility(const AttentionOptions& options,
       absl::StrCat("the mechanism \"", ToAbsl(name),
                    "\" knows the visibilities \"causal\" and "
                    "\"bidirectional\"; use one of them, or choose another "
-                   "mechanism"));
+                   "mechanism"),
+      {{"field", "visibility"}});
 }
 
 }  // namespace longhand

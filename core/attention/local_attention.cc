@@ -11,9 +11,10 @@ namespace longhand {
 
 namespace {
 
-// Query rows at a time, so that the scores of a long chunk stay small. No chunk
-// of a model with 512 positions is cut.
+// Query rows at a time, so that the scores of a long chunk stay small: 64 MiB.
+// No chunk of a model with 512 positions is cut.
 constexpr int kQueryRows = 512;
+constexpr int64_t kMaxScores = int64_t{1} << 24;
 
 }  // namespace
 
@@ -24,13 +25,15 @@ void LocalSoftmaxAttention(const AttentionOptions& options, const float* qkv,
   const int hidden = options.hidden();
   const int64_t stride = 3 * int64_t{hidden};
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  float* scores = compute.workspace().Allocate<float>(
-      size_t(std::min(rows, kQueryRows)) * size_t(rows));
+  const int tile = static_cast<int>(
+      std::clamp<int64_t>(kMaxScores / rows, 1, std::min(rows, kQueryRows)));
+  float* scores =
+      compute.workspace().Allocate<float>(size_t(tile) * size_t(rows));
   for (int head = 0; head < options.num_heads; ++head) {
     const float* k = qkv + hidden + head * d;
     const float* v = k + hidden;
-    for (int begin = 0; begin < rows; begin += kQueryRows) {
-      const int count = std::min(kQueryRows, rows - begin);
+    for (int begin = 0; begin < rows; begin += tile) {
+      const int count = std::min(tile, rows - begin);
       const float* q = qkv + begin * stride + head * d;
       Gemm(count, rows, d, scale, {q, stride}, {k, stride, /*transposed=*/true},
            scores, rows);

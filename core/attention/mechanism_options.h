@@ -1,6 +1,6 @@
 // MechanismOptions: the numbers that single mechanisms have, such as the width
 // of a window. Plain values; which of them a mechanism looks at is its own to
-// say (Attention::unused_options). The fields below, the message
+// say (Attention::mechanism_options). The fields below, the message
 // MechanismOptions of the proto and the flags of the programs have the same
 // names and are tied together by MechanismFields() alone.
 #ifndef LONGHAND_CORE_ATTENTION_MECHANISM_OPTIONS_H_

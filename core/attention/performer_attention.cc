@@ -45,6 +45,8 @@ class PerformerAttention final : public KernelAttention {
         drawn_(static_cast<size_t>(options.num_layers)) {}
 
   std::vector<std::string_view> mechanism_options() const override {
+    // The adapter's directions are as they are.
+    if (AdapterProjection(options(), 0) != nullptr) return {};
     return {"random_features", "seed"};
   }
 

@@ -11,6 +11,9 @@
 namespace longhand {
 namespace {
 
+// As many as may be asked for.
+constexpr int kMaxDefaultFeatures = 4096;
+
 // std::normal_distribution is another one in every standard library.
 class GaussianSource {
  public:
@@ -85,7 +88,8 @@ FloatBuffer DrawOrthogonalFeatures(const RandomFeaturesSpec& spec) {
 }
 
 int DefaultRandomFeatures(int dim) {
-  return std::max(1, static_cast<int>(dim * std::log(double(dim))));
+  return std::clamp(static_cast<int>(dim * std::log(double(dim))), 1,
+                    kMaxDefaultFeatures);
 }
 
 }  // namespace longhand

@@ -27,7 +27,9 @@ StretchAttention::StretchAttention(const StretchOrder& order, int rows,
   Workspace& workspace = compute.workspace();
   const size_t d = size_t(head_dim);
   const size_t tile = size_t(query_tile_);
-  const size_t seen = size_t(order.stretch * (1 + order.before + order.after));
+  // A row has one place in a round.
+  const size_t seen = size_t(std::min<int64_t>(order.stretch, rows) *
+                             (1 + order.before + order.after));
   query_rows_ = workspace.Allocate<int32_t>(size_t(order.stretch));
   key_rows_ = workspace.Allocate<int32_t>(seen);
   last_place_ = workspace.Allocate<int32_t>(size_t(rows));

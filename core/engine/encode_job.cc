@@ -182,9 +182,10 @@ absl::Status EncodeJob::Reserve(uint64_t batch_bytes, int64_t batch_chunks) {
             "the document is too long for its mechanism: ", received_tokens_,
             " tokens received so far need ", needed,
             " bytes of chunk states and activations, the limit is ", limit,
-            "; use a smaller state_codec, fewer retrieval_layers, the "
-            "mechanism \"independent\", which keeps no states, several "
-            "documents, or have the operator raise the server's limit "
+            "; use a mechanism or options that keep less (\"independent\" "
+            "keeps no states; a smaller state_codec and fewer "
+            "retrieval_layers keep less where they apply), several documents, "
+            "or have the operator raise the server's limit "
             "(--max-working-bytes)"),
         {{"limit_bytes", absl::StrCat(limit)},
          {"length_bytes", absl::StrCat(needed)},
@@ -198,6 +199,14 @@ absl::Status EncodeJob::ReserveForContent() {
   // one batch: better refused now than when all of it has come.
   if (!attention_->needs_whole_document()) return Reserve(0, 0);
   return Reserve(waiting_bytes_, int64_t(waiting_.size()));
+}
+
+uint64_t EncodeJob::BytesOfWaiting(size_t count) const {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    bytes += ActivationBytes(waiting_[i]) + StateBytes(waiting_[i]);
+  }
+  return bytes;
 }
 
 absl::Status EncodeJob::StartBatch() {
@@ -216,11 +225,14 @@ absl::Status EncodeJob::StartBatch() {
     retrieve_next_ += count;
     return absl::OkStatus();
   }
-  batch_.assign(waiting_.begin(), waiting_.begin() + int64_t(count));
-  uint64_t bytes = 0;
-  for (const Chunk& chunk : batch_) {
-    bytes += ActivationBytes(chunk) + StateBytes(chunk);
+  uint64_t bytes = BytesOfWaiting(count);
+  // How fast the content came must not decide whether it fits.
+  while (!attention_->needs_whole_document() && count > 1 &&
+         bytes > memory_.limit_bytes() / 2) {
+    count /= 2;
+    bytes = BytesOfWaiting(count);
   }
+  batch_.assign(waiting_.begin(), waiting_.begin() + int64_t(count));
   LH_RETURN_IF_ERROR(Reserve(bytes, int64_t(count)));
   waiting_bytes_ -= bytes;
   waiting_.erase(waiting_.begin(), waiting_.begin() + int64_t(count));

@@ -99,6 +99,8 @@ class EncodeJob {
   absl::Status ReserveForContent();
   uint64_t ActivationBytes(const Chunk& chunk) const;
   uint64_t StateBytes(const Chunk& chunk) const;
+  // Of the first `count` chunks that wait.
+  uint64_t BytesOfWaiting(size_t count) const;
   void TakeTokens(std::string_view text, const TokenSequence& tokens);
   void TakeChunks();
 

@@ -34,7 +34,9 @@ constexpr float kMaxContextWeight = 100;
 // Spans of one document; they are kept until they are pooled.
 constexpr size_t kMaxSpans = 100'000;
 // Every token sees each of them.
-constexpr size_t kMaxGlobalTokens = 4096;
+constexpr size_t kMaxGlobalTokens = 1024;
+// No document is that long.
+constexpr int64_t kLastGlobalToken = int64_t{1} << 40;
 
 absl::Status Invalid(std::string_view reason, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message);
@@ -105,12 +107,15 @@ absl::Status CheckGlobalTokens(const std::vector<int64_t>& tokens) {
                                 kMaxGlobalTokens, "; choose fewer"));
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] > (i == 0 ? -1 : tokens[i - 1])) continue;
+    if (tokens[i] > (i == 0 ? -1 : tokens[i - 1]) &&
+        tokens[i] <= kLastGlobalToken) {
+      continue;
+    }
     return Invalid(
         "GLOBAL_TOKENS_INVALID",
         absl::StrCat("global_tokens has ", tokens[i], " at place ", i,
-                     "; give the tokens' places in the document, "
-                     "from 0, ascending"));
+                     "; give the tokens' places in the document, from 0 to ",
+                     kLastGlobalToken, ", ascending"));
   }
   return absl::OkStatus();
 }
@@ -142,6 +147,10 @@ std::vector<std::string_view> SetFields(const EncodeOptions& options) {
   return set;
 }
 
+bool Holds(const std::vector<std::string_view>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // `what` ("mechanism \"x\"") does not look at `unused`.
 absl::Status CheckUsed(const std::string& what,
                        const std::vector<std::string_view>& unused,
@@ -149,9 +158,7 @@ absl::Status CheckUsed(const std::string& what,
   for (std::string_view field : SetFields(options)) {
     // Nothing to be retrieved is what it does anyway.
     if (field == "gate" && *options.gate == 0 && !exchanges) continue;
-    if (std::find(unused.begin(), unused.end(), field) == unused.end()) {
-      continue;
-    }
+    if (!Holds(unused, field)) continue;
     return MakeError(
         absl::StatusCode::kInvalidArgument, "OPTION_UNUSED",
         absl::StrCat("the ", what, " does not look at ", ToAbsl(field),
@@ -160,6 +167,14 @@ absl::Status CheckUsed(const std::string& what,
         {{"field", std::string(field)}});
   }
   return absl::OkStatus();
+}
+
+bool IsAboutVisibility(const absl::Status& status) {
+  if (status.ok()) return false;
+  const auto detail = GetErrorDetail(status);
+  if (!detail || detail->reason != "RETRIEVAL_OPTIONS") return false;
+  const auto field = detail->metadata.find("field");
+  return field != detail->metadata.end() && field->second == "visibility";
 }
 
 absl::Status CheckVisibility(const EncodeOptions& options,
@@ -177,15 +192,32 @@ absl::Status CheckVisibility(const EncodeOptions& options,
       {{"field", "visibility"}});
 }
 
+// What stands before a chunk's own tokens is then special or not: the attention
+// can't tell.
+absl::Status CheckGlobalSpecial(const Attention& attention,
+                                const Chunker& chunker,
+                                const EncodeOptions& options) {
+  if (*options.mechanism_options.global_special == 0 ||
+      !Holds(attention.mechanism_options(), "global_special") ||
+      Holds(chunker.unused_options(), "overlap_tokens")) {
+    return absl::OkStatus();
+  }
+  return Invalid("MECHANISM_OPTIONS",
+                 absl::StrCat("global_special does not go with the chunker \"",
+                              options.chunker,
+                              "\", whose chunks overlap; choose another "
+                              "chunker, or leave global_special out"));
+}
+
 absl::Status CheckOutputs(const Attention& attention,
                           const EncodeOptions& options) {
   if ((options.retrieval_weights || options.head_weights) &&
       !attention.reports_weights()) {
     return Invalid("OUTPUT_UNAVAILABLE",
-                   absl::StrCat("the mechanism \"", options.mechanism,
-                                "\" with gate ", *options.gate,
+                   absl::StrCat("the mechanism \"", options.mechanism, "\"",
+                                *options.gate == 0 ? " with gate 0" : "",
                                 " has no retrieval weights; leave that output "
-                                "out"));
+                                "out, or choose another mechanism"));
   }
   return absl::OkStatus();
 }
@@ -290,8 +322,16 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
   LH_RETURN_IF_ERROR(CheckSpans(resolved));
   LH_RETURN_IF_ERROR(MakeStateCodec(resolved).status());
   LH_RETURN_IF_ERROR(CheckMechanismInput(resolved));
-  LH_ASSIGN_OR_RETURN(std::unique_ptr<const Attention> attention,
-                      MakeAttention(model, resolved));
+  absl::StatusOr<std::unique_ptr<const Attention>> made =
+      MakeAttention(model, resolved);
+  // An operator's default must not make a mechanism unusable that does not know
+  // it; all know this one, or force their own.
+  if (!options.visibility && IsAboutVisibility(made.status())) {
+    resolved.visibility = Visibility::kCausal;
+    made = MakeAttention(model, resolved);
+  }
+  LH_ASSIGN_OR_RETURN(const std::unique_ptr<const Attention> attention,
+                      std::move(made));
   // A mechanism may know one visibility only.
   resolved.visibility = attention->retrieval().visibility;
   LH_RETURN_IF_ERROR(CheckVisibility(options, resolved));
@@ -303,6 +343,7 @@ absl::StatusOr<EncodeOptions> ResolveEncodeOptions(
   LH_RETURN_IF_ERROR(
       CheckUsed(absl::StrCat("chunker \"", resolved.chunker, "\""),
                 chunker->unused_options(), options, attention->exchanges()));
+  LH_RETURN_IF_ERROR(CheckGlobalSpecial(*attention, *chunker, resolved));
   LH_RETURN_IF_ERROR(CheckOutputs(*attention, resolved));
   return resolved;
 }
@@ -326,9 +367,7 @@ std::vector<std::string_view> UnusedOptions(const Attention& attention) {
   std::vector<std::string_view> unused = attention.unused_options();
   const std::vector<std::string_view> used = attention.mechanism_options();
   const auto add = [&](std::string_view name) {
-    if (std::find(used.begin(), used.end(), name) == used.end()) {
-      unused.push_back(name);
-    }
+    if (!Holds(used, name)) unused.push_back(name);
   };
   for (const MechanismField& field : MechanismFields()) add(field.name);
   add("global_tokens");
@@ -340,16 +379,13 @@ std::vector<NamedValue> UsedMechanismOptions(const Model& model,
   const auto attention = MakeAttention(model, options);
   LH_CHECK(attention.ok());
   const auto used = (*attention)->mechanism_options();
-  const auto looks_at = [&used](std::string_view name) {
-    return std::find(used.begin(), used.end(), name) != used.end();
-  };
   std::vector<NamedValue> values;
   for (const MechanismField& field : MechanismFields()) {
-    if (!looks_at(field.name)) continue;
+    if (!Holds(used, field.name)) continue;
     const int value = *(options.mechanism_options.*field.value);
     values.push_back({std::string(field.name), absl::StrCat(value)});
   }
-  if (looks_at("global_tokens")) {
+  if (Holds(used, "global_tokens")) {
     values.push_back(
         {"global_tokens", absl::StrJoin(options.global_tokens, ",")});
   }

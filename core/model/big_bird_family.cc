@@ -27,7 +27,7 @@ absl::StatusOr<FamilyRecipe> MakeBigBirdFamily(const nlohmann::json& json) {
   LH_ASSIGN_OR_RETURN(const int64_t block_size,
                       GetInt(json, "block_size", 1, 1 << 20, 64));
   LH_ASSIGN_OR_RETURN(const int64_t random_blocks,
-                      GetInt(json, "num_random_blocks", 0, 1024, 3));
+                      GetInt(json, "num_random_blocks", 0, 64, 3));
   LH_ASSIGN_OR_RETURN(const std::string type,
                       GetString(json, "attention_type", "block_sparse"));
   if (type != "block_sparse" && type != "original_full") {

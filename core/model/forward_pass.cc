@@ -73,6 +73,7 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
              input.own_end <= rows);
     LH_CHECK(input.mask.empty() || (attention_->takes_mask() &&
                                     input.mask.size() == input.ids.size()));
+    by_layer_ = by_layer_ || rows > kRowTile;
     Activations& chunk = chunks_.emplace_back();
     chunk.attention_rows =
         AttentionRows(model_->config(), rows, options.chunk_rows);
@@ -103,12 +104,24 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
 uint64_t ForwardPass::ActivationBytes(const Model& model,
                                       const Attention& attention, int rows,
                                       int chunk_rows) {
-  const int attention_rows = AttentionRows(model.config(), rows, chunk_rows);
-  return sizeof(float) *
-         (uint64_t(PaddedRows(rows)) * model.config().output_size() +
-          uint64_t(PaddedRows(attention_rows)) *
-              model.config().context_width() +
-          attention.scratch_floats(attention_rows));
+  const ModelConfig& config = model.config();
+  const int attention_rows = AttentionRows(config, rows, chunk_rows);
+  uint64_t floats =
+      uint64_t(PaddedRows(rows)) * config.output_size() +
+      uint64_t(PaddedRows(attention_rows)) * config.context_width() +
+      attention.scratch_floats(attention_rows);
+  // Joining two streams needs them a second time.
+  if (config.reversible) floats += uint64_t(rows) * config.output_size();
+  // What a worker holds for a chunk in work is small for an ordinary one, and
+  // the operator's to plan for; not for a long one.
+  if (rows > kRowTile) {
+    int widest = 0;
+    for (const EncoderLayer& layer : model.layers()) {
+      widest = std::max(widest, layer.projected_size());
+    }
+    floats += uint64_t(rows) * uint64_t(widest + config.hidden_size);
+  }
+  return sizeof(float) * floats;
 }
 
 uint64_t ForwardPass::StateBytes(const Model& model, const Attention& attention,
@@ -129,7 +142,9 @@ int ForwardPass::items() const {
 void ForwardPass::Run(int item, ComputeContext& compute) {
   compute.workspace().Reset();
   if (!exchanging_) {
-    RunWholeChunk(item, compute);
+    const int begin = by_layer_ ? phase_ : 0;
+    if (begin == 0) Embed(item);
+    RunLayers(item, begin, by_layer_ ? begin + 1 : num_layers(), compute);
   } else if (in_exchange()) {
     attention_->Exchange(item, view_, compute);
   } else {
@@ -281,9 +296,9 @@ void ForwardPass::Complete(int chunk, int layer, ComputeContext& compute) {
   if (layer + 1 == num_layers()) FinishHidden(chunk);
 }
 
-void ForwardPass::RunWholeChunk(int chunk, ComputeContext& compute) {
-  Embed(chunk);
-  for (int layer = 0; layer < num_layers(); ++layer) {
+void ForwardPass::RunLayers(int chunk, int begin, int end,
+                            ComputeContext& compute) {
+  for (int layer = begin; layer < end; ++layer) {
     Local(chunk, layer, compute);
     Complete(chunk, layer, compute);
     compute.workspace().Reset();

@@ -132,8 +132,12 @@ class ForwardPass {
 
   int num_layers() const { return static_cast<int>(model_->layers().size()); }
   // With exchange: [embed, Local 0], [Exchange 0], [Finish 0, Local 1], ...
-  // Without: one phase in which a chunk goes through all layers.
-  int num_phases() const { return exchanging_ ? 2 * num_layers() + 1 : 1; }
+  // Without: one phase in which a chunk goes through all layers, or, since
+  // nothing can stop an item, a phase for each layer of long chunks.
+  int num_phases() const {
+    if (exchanging_) return 2 * num_layers() + 1;
+    return by_layer_ ? num_layers() : 1;
+  }
   bool in_exchange() const { return exchanging_ && phase_ % 2 == 1; }
   int exchange_items(int layer) const {
     return attention_->exchanges_in(layer) ? attention_->exchange_items() : 0;
@@ -144,7 +148,7 @@ class ForwardPass {
   void Complete(int chunk, int layer, ComputeContext& compute);
   EncoderLayer::Streams StreamsOf(int chunk);
   void FinishHidden(int chunk);
-  void RunWholeChunk(int chunk, ComputeContext& compute);
+  void RunLayers(int chunk, int begin, int end, ComputeContext& compute);
   // The batch in a layer that exchanges, for Exchange and Finish.
   void BindLayer(int layer);
   ChunkSlot Slot(int chunk, int layer);
@@ -155,6 +159,8 @@ class ForwardPass {
   const std::vector<std::shared_ptr<const ChunkState>> states_;
   // Whether any chunk of the batch can see another one.
   const bool exchanging_;
+  // Whether a chunk is too long for all layers in one item.
+  bool by_layer_ = false;
   // By layer: its place among the layers that exchange.
   std::vector<int> state_layer_;
   std::vector<Activations> chunks_;

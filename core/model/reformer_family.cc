@@ -28,6 +28,8 @@ constexpr int kMaxHashes = 64;
 constexpr int kMaxBuckets = 1 << 30;
 constexpr int64_t kMaxLengthMultiple = int64_t{1} << 20;
 constexpr int64_t kMaxRotationFloats = int64_t{1} << 26;
+// Of one row, for all hashes.
+constexpr int64_t kMaxRotatedFloats = int64_t{1} << 16;
 
 struct StretchNumbers {
   int64_t length = 0;
@@ -167,13 +169,20 @@ absl::Status ReadPositions(const nlohmann::json& json, ModelConfig* config) {
   return absl::OkStatus();
 }
 
-// The largest RotationSize that a sequence can need; no less where it depends
-// on the length.
-int64_t LargestRotation(const ReformerNumbers& numbers) {
-  if (numbers.bucket_factors.empty()) return numbers.bucket_limit;
+// The RotationSize of given factors.
+int64_t GivenRotation(const ReformerNumbers& numbers) {
   return std::accumulate(numbers.bucket_factors.begin(),
                          numbers.bucket_factors.end(), int64_t{0}) /
          2;
+}
+
+// No less than the RotationSize that any sequence of the model needs.
+int64_t LargestRotation(const ReformerNumbers& numbers, int64_t max_positions) {
+  if (!numbers.bucket_factors.empty()) return GivenRotation(numbers);
+  // About twice as many buckets as stretches, or two factors of those.
+  const int64_t stretches =
+      (max_positions + numbers.length_multiple) / numbers.lsh.length + 1;
+  return std::max(numbers.bucket_limit, 4 * stretches);
 }
 
 absl::StatusOr<ReformerNumbers> ReadNumbers(const nlohmann::json& json,
@@ -204,14 +213,24 @@ absl::StatusOr<ReformerNumbers> ReadNumbers(const nlohmann::json& json,
   LH_ASSIGN_OR_RETURN(
       const int64_t max_positions,
       GetInt(json, "max_position_embeddings", 1, 1 << 22, 4096));
+  // Sequences are filled up to a multiple, and what fills them has places too.
+  if (numbers.length_multiple >
+      std::max<int64_t>(max_positions, numbers.shortest_length)) {
+    return Invalid(absl::StrCat(
+        "sequences are filled up to multiples of ", numbers.length_multiple,
+        " tokens, the common multiple of \"local_attn_chunk_length\" and "
+        "\"lsh_attn_chunk_length\", but there are only ",
+        max_positions, " positions; give smaller lengths"));
+  }
   numbers.bucket_limit =
       2 *
       std::max(int64_t(std::sqrt(double(max_positions / numbers.lsh.length))),
                numbers.lsh.length);
-  if (numbers.has_lsh() && int64_t{config.attention_size()} *
-                                   numbers.num_hashes *
-                                   LargestRotation(numbers) >
-                               kMaxRotationFloats) {
+  const int64_t rotated =
+      numbers.num_hashes * LargestRotation(numbers, max_positions);
+  if (numbers.has_lsh() &&
+      (rotated > kMaxRotatedFloats ||
+       int64_t{config.attention_size()} * rotated > kMaxRotationFloats)) {
     return Invalid(
         "\"num_hashes\" and \"num_buckets\" ask for more random numbers than "
         "memory is kept for; give smaller ones");
@@ -295,7 +314,7 @@ TensorNames MakeNames(const ModelConfig& config,
         {.role = "lsh_rotations",
          .name = "lsh_rotations",
          .shape = {config.num_heads, config.head_dim(), numbers.num_hashes,
-                   LargestRotation(numbers)},
+                   GivenRotation(numbers)},
          .in_layer = false,
          .is_optional = true});
   } else {

@@ -91,7 +91,11 @@ class EncoderSessionModel final : public SessionModel {
   }
 
   absl::StatusOr<std::shared_ptr<const DocumentEncoder>> Open(
-      const EncodeOptions& resolved) const override {
+      const EncodeOptions& stored) const override {
+    EncodeOptions resolved = stored;
+    // Numbers that there were none of when the session was made.
+    FillMechanismOptions(DefaultMechanismOptions(),
+                         &resolved.mechanism_options);
     absl::Status status = CheckResolved(resolved);
     if (status.ok()) {
       auto made = ModelDocumentEncoder::Create(encoder_, resolved);

@@ -156,7 +156,7 @@ void WriteMechanismOptions(const EncodeOptions& options, ByteWriter& writer) {
   writer.Array(options.global_tokens);
 }
 
-void ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
+absl::Status ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
   const auto count = reader.Number<uint64_t>();
   for (uint64_t i = 0; i < count && reader.ok(); ++i) {
     const std::string_view name = reader.Blob();
@@ -165,13 +165,14 @@ void ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
     const auto field = std::find_if(
         fields.begin(), fields.end(),
         [name](const MechanismField& known) { return known.name == name; });
-    if (field == fields.end() ||
-        (options->mechanism_options.*field->value).has_value()) {
-      return reader.Fail();
-    }
-    options->mechanism_options.*field->value = value;
+    // The checksum was right: a newer server's.
+    if (field == fields.end()) return FormatTooNewError("a stored session");
+    std::optional<int>& option = options->mechanism_options.*field->value;
+    if (option.has_value()) reader.Fail();
+    option = value;
   }
   options->global_tokens = reader.Array<int64_t>();
+  return absl::OkStatus();
 }
 
 void WriteAppend(const AppendRecord& append, ByteWriter& writer) {
@@ -287,7 +288,7 @@ absl::StatusOr<SessionHead> DecodeHead(std::string_view bytes) {
   if (record.format_version < kMechanismOptionsVersion) {
     head.options.mechanism_options = DefaultMechanismOptions();
   } else {
-    ReadMechanismOptions(reader, &head.options);
+    LH_RETURN_IF_ERROR(ReadMechanismOptions(reader, &head.options));
   }
   LH_RETURN_IF_ERROR(record.Close());
   return head;

@@ -97,6 +97,7 @@ TEST_F(CompareTest, JsonFromStandardInput) {
 }
 
 TEST_F(CompareTest, AFailureLeavesTheOthers) {
+  server_.model.add_mechanisms("none");
   StartStrictServer();
   const std::string in = Write("a.txt", MakeText(1500));
   RunResult run =
@@ -116,6 +117,21 @@ TEST_F(CompareTest, AFailureLeavesTheOthers) {
   EXPECT_EQ(result["mechanisms"][1]["document_cosine"], nullptr);
 }
 
+TEST_F(CompareTest, WhatIsWrongWithTheDocumentEndsIt) {
+  int streams = 0;
+  server_.on_stream = [&streams](grpc::ServerContext*, FakeServer::Stream*,
+                                 int) {
+    ++streams;
+    return MakeStatus(grpc::StatusCode::INVALID_ARGUMENT, "nothing in it",
+                      "EMPTY_DOCUMENT", {});
+  };
+  StartServer();
+  const RunResult run = Run({"compare", Write("a.txt", "")});
+  EXPECT_EQ(run.code, kExitRejected);
+  EXPECT_THAT(run.err, HasSubstr("nothing in it"));
+  EXPECT_EQ(streams, 1);
+}
+
 TEST_F(CompareTest, FailsLikeTheOthers) {
   const std::string in = Write("a.txt", MakeText(100));
   EXPECT_EQ(Run({"compare", in, "--retries", "0"}).code, kExitUnavailable);
@@ -124,6 +140,9 @@ TEST_F(CompareTest, FailsLikeTheOthers) {
   EXPECT_EQ(Run({"compare", in, "--mechanisms", ""}).code, kExitUsage);
   EXPECT_EQ(Run({"compare", in, "--mechanism", "bsbr"}).code, kExitUsage);
   EXPECT_EQ(Run({"compare", in, "--repeat", "0"}).code, kExitUsage);
+  const RunResult unknown = Run({"compare", in, "--reference", "nobody"});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_THAT(unknown.err, HasSubstr("it has bsbr, independent"));
   EXPECT_EQ(Run({"compare", Path("none")}).code, kExitFile);
   EXPECT_EQ(Run({"compare", in, "-o", "/no/folder/x"}).code, kExitFile);
   EXPECT_EQ(server_.streams, 0);

@@ -4,7 +4,9 @@
 #include "core/engine/encode_options.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/attention/registry.h"
@@ -49,6 +51,47 @@ TEST(AvailableMechanisms, AreThoseThatRequestsGet) {
       EXPECT_EQ(ReasonOf(status), "MECHANISM_UNAVAILABLE") << name;
     }
   }
+}
+
+TEST(ResolveOptions, AnUnknownDefaultVisibilityIsNotTheCallersFault) {
+  auto encoder = MakeEncoder(
+      TinyModel(), {.defaults = {.visibility = Visibility::kTwoPass}});
+  for (const std::string& name : AvailableMechanisms(*TinyModel())) {
+    EncodeOptions options;
+    options.mechanism = name;
+    EXPECT_TRUE(encoder->ResolveOptions(options).ok()) << name;
+  }
+  EncodeOptions options;
+  options.mechanism = "linear";
+  options.visibility = Visibility::kTwoPass;
+  EXPECT_EQ(ReasonOf(encoder->ResolveOptions(options).status()),
+            "RETRIEVAL_OPTIONS");
+}
+
+TEST(MechanismOptions, GlobalTokensAreSomewhereInADocument) {
+  auto encoder = MakeEncoder(TinyModel());
+  const auto refused = [&](std::vector<int64_t> tokens) {
+    EncodeOptions options;
+    options.mechanism = "global_local";
+    options.global_tokens = std::move(tokens);
+    return ReasonOf(encoder->ResolveOptions(options).status());
+  };
+  EXPECT_EQ(refused({0, 7, int64_t{1} << 40}), "");
+  EXPECT_EQ(refused({0, std::numeric_limits<int64_t>::max()}),
+            "GLOBAL_TOKENS_INVALID");
+  EXPECT_EQ(refused({-1}), "GLOBAL_TOKENS_INVALID");
+  EXPECT_EQ(refused({3, 3}), "GLOBAL_TOKENS_INVALID");
+}
+
+TEST(MechanismOptions, GlobalSpecialTokensNeedChunksThatDoNotOverlap) {
+  auto encoder = MakeEncoder(testing::LoadModel(
+      LONGHAND_TESTDATA_DIR "/parity/longformer", /*without_tokenizer=*/true));
+  EncodeOptions options;
+  options.mechanism_options.global_special = 1;
+  EXPECT_TRUE(encoder->ResolveOptions(options).ok());
+  options.chunker = "overlap";
+  EXPECT_EQ(ReasonOf(encoder->ResolveOptions(options).status()),
+            "MECHANISM_OPTIONS");
 }
 
 TEST(MechanismOptions, OutsideTheirBoundsAreRefused) {

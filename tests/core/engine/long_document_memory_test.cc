@@ -1,7 +1,7 @@
-// 65,536 tokens through every mechanism in a process that may not grow by more
-// than 512 MiB: one buffer of tokens x tokens would take 16 GiB. Loops over the
-// registry. Mechanisms whose time grows with the square get 16,384 tokens,
-// whose square takes 1 GiB.
+// 65,536 tokens through the mechanisms that a BERT model can run, in a process
+// that may not grow by more than 224 MiB: one buffer of tokens x tokens would
+// take 16 GiB. Loops over the registry. Mechanisms whose time grows with the
+// square get 8,192 tokens, whose square takes 256 MiB.
 
 #include <sys/resource.h>
 #include <sys/wait.h>
