@@ -156,6 +156,12 @@ void WriteMechanismOptions(const EncodeOptions& options, ByteWriter& writer) {
   writer.Array(options.global_tokens);
 }
 
+bool IsFieldName(std::string_view name) {
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") ==
+             std::string_view::npos;
+}
+
 absl::Status ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
   const auto count = reader.Number<uint64_t>();
   for (uint64_t i = 0; i < count && reader.ok(); ++i) {
@@ -165,8 +171,12 @@ absl::Status ReadMechanismOptions(ByteReader& reader, EncodeOptions* options) {
     const auto field = std::find_if(
         fields.begin(), fields.end(),
         [name](const MechanismField& known) { return known.name == name; });
-    // The checksum was right: a newer server's.
-    if (field == fields.end()) return FormatTooNewError("a stored session");
+    if (field == fields.end()) {
+      // The checksum was right: a newer server's, if it is a name at all.
+      if (IsFieldName(name)) return FormatTooNewError("a stored session");
+      reader.Fail();
+      break;
+    }
     std::optional<int>& option = options->mechanism_options.*field->value;
     if (option.has_value()) reader.Fail();
     option = value;

@@ -32,7 +32,7 @@ class LayeringTest(unittest.TestCase):
             ("core/compute/a.cc", "#include <omp.h>"),
             ("core/model/a.cc", "info.onednn_version = OneDnnVersion();"),
             ("core/engine/CMakeLists.txt", "  DEPS longhand::core_model"),
-            ("server/a.cc", '#include "core/attention/registry.h"'),
+            ("server/a.cc", '#include "core/attention/mechanism_options.h"'),
             ("server/a.cc", "#include <grpcpp/grpcpp.h>"),
             ("client/cli/a.cc", '#include "client/b.h"'),
         ]:

@@ -160,7 +160,8 @@ TEST(RecordCodec, MechanismOptionsHaveTheirNames) {
     return ReasonOf(DecodeHead(AsVersion(forged, kVersion, kVersion, "")));
   };
   EXPECT_EQ(with_name("stride_tokens"), "OK");
-  EXPECT_EQ(with_name("Stride_tokens"), "FORMAT_TOO_NEW");
+  EXPECT_EQ(with_name("Stride_tokens"), "STORE_CORRUPT");
+  EXPECT_EQ(with_name("shrimp_tokens"), "FORMAT_TOO_NEW");
   std::string twice = record;
   twice.replace(twice.find("stride_tokens") - 8, 8 + 13,
                 twice.substr(twice.find("window_tokens") - 8, 8 + 13));
