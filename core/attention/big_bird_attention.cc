@@ -19,10 +19,9 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
-#include "core/attention/attention.h"
+#include "core/attention/chunk_attention.h"
 #include "core/attention/padding.h"
 #include "core/attention/running_softmax.h"
-#include "core/base/check.h"
 #include "core/base/error.h"
 
 namespace longhand {
@@ -31,8 +30,6 @@ namespace {
 // Queries at a time: few, so that they see much the same keys.
 constexpr int kQueryTile = 64;
 static_assert(kQueryTile <= RunningSoftmax::kMaxRows);
-// The log mass of a row that has seen nothing yet.
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 // Numbers of blocks, ascending.
 using Blocks = absl::InlinedVector<int, 16>;
@@ -58,26 +55,14 @@ void AddRandomBlocks(uint64_t key, int count, int total, Blocks* blocks) {
   }
 }
 
-class BigBirdAttention final : public Attention {
+class BigBirdAttention final : public ChunkAttention {
  public:
   BigBirdAttention(const AttentionOptions& options, bool random)
-      : options_(options), random_(random) {}
+      : ChunkAttention(options), random_(random) {}
 
-  bool exchanges() const override { return false; }
-  bool exchanges_in(int) const override { return false; }
-  const RetrievalOptions& retrieval() const override {
-    return options_.retrieval;
-  }
-  StateLayout state_layout(int) const override { return {}; }
-  int64_t scratch_floats(int) const override { return 0; }
   // The public implementation has no random blocks in evaluation mode.
   bool keeps_source_model() const override { return !random_; }
   bool takes_mask() const override { return true; }
-  std::vector<std::string_view> unused_options() const override {
-    return {"anchor_share", "anchors",    "features",  "gate",
-            "head_gates",   "merge",      "neighbors", "retrieval_layers",
-            "state_codec",  "state_rank", "top_k",     "visibility"};
-  }
   std::vector<std::string_view> mechanism_options() const override {
     if (random_) return {"seed"};
     return {};
@@ -85,14 +70,6 @@ class BigBirdAttention final : public Attention {
 
   void Local(const LayerInput& input, const ChunkSlot& chunk, float*,
              ComputeContext& compute) const override;
-
-  int exchange_items() const override { return 0; }
-  void Exchange(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
-  void Finish(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
 
  private:
   // A chunk in one layer.
@@ -110,7 +87,7 @@ class BigBirdAttention final : public Attention {
   };
 
   int64_t Number(int layer, std::string_view role) const {
-    return *options_.extras[size_t(layer)]->FindNumber(role);
+    return *options().extras[size_t(layer)]->FindNumber(role);
   }
   // What a block sees that neither is the first nor the last one.
   Blocks Seen(int layer, int head, int block, int num_blocks) const;
@@ -120,7 +97,6 @@ class BigBirdAttention final : public Attention {
               absl::Span<const int> rest) const;
   void AttendBlocks(const Step& step) const;
 
-  const AttentionOptions options_;
   const bool random_;
 };
 
@@ -130,7 +106,7 @@ Blocks BigBirdAttention::Seen(int layer, int head, int block,
   if (seen.front() != 0) seen.insert(seen.begin(), 0);
   if (seen.back() != num_blocks - 1) seen.push_back(num_blocks - 1);
   if (!random_) return seen;
-  uint64_t key = Mix(uint64_t(*options_.mechanism.seed));
+  uint64_t key = Mix(uint64_t(*options().mechanism.seed));
   for (int part : {layer, head, block}) key = Mix(key ^ uint64_t(part));
   AddRandomBlocks(key, static_cast<int>(Number(layer, "random_blocks")),
                   num_blocks, &seen);
@@ -140,14 +116,14 @@ Blocks BigBirdAttention::Seen(int layer, int head, int block,
 void BigBirdAttention::Attend(const Step& step, int head, Range rows,
                               absl::Span<const int> first, int64_t times,
                               absl::Span<const int> rest) const {
-  const int hidden = options_.hidden();
+  const int hidden = options().hidden();
   const int64_t stride = step.input.stride;
-  const int column = head * options_.head_dim;
+  const int column = head * options().head_dim;
   const float* q = step.input.qkv + column;
   const RunningSoftmax::Segment all[] = {
       {q + hidden, q + 2 * hidden, stride, step.chunk.rows}};
   for (int begin = rows.begin; begin < rows.end; begin += kQueryTile) {
-    std::fill_n(step.log_sums, kQueryTile, kNothing);
+    std::fill_n(step.log_sums, kQueryTile, kNoMass);
     const RunningSoftmax::Rows block = {
         .queries = q + begin * stride,
         .query_stride = stride,
@@ -181,7 +157,7 @@ void BigBirdAttention::AttendBlocks(const Step& step) const {
   };
   for (int block = 0; block < num_blocks; ++block) {
     const Range rows = {block * size, std::min(n, (block + 1) * size)};
-    for (int head = 0; head < options_.num_heads; ++head) {
+    for (int head = 0; head < options().num_heads; ++head) {
       if (block == 0 || block == num_blocks - 1) {
         Attend(step, head, rows, step.keys, 1, {});
         continue;
@@ -201,7 +177,7 @@ void BigBirdAttention::AttendBlocks(const Step& step) const {
 void BigBirdAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
                              float*, ComputeContext& compute) const {
   Workspace& workspace = compute.workspace();
-  const RunningSoftmax softmax(options_.head_dim, compute);
+  const RunningSoftmax softmax(options().head_dim, compute);
   int* keys = workspace.Allocate<int>(size_t(chunk.rows));
   size_t num_keys = 0;
   for (int row = 0; row < chunk.rows; ++row) {
@@ -213,17 +189,17 @@ void BigBirdAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
                      {keys, num_keys},
                      workspace.Allocate<float>(kQueryTile),
                      workspace.Allocate<int>(size_t(chunk.rows))};
-  std::fill_n(chunk.context, int64_t{chunk.rows} * options_.hidden(), 0.0f);
+  std::fill_n(chunk.context, int64_t{chunk.rows} * options().hidden(), 0.0f);
   const int64_t most_full = (5 + 2 * Number(input.layer, "random_blocks")) *
                             Number(input.layer, "block_size");
   if (Number(input.layer, "original_full") != 0 || chunk.rows <= most_full) {
-    for (int head = 0; head < options_.num_heads; ++head) {
+    for (int head = 0; head < options().num_heads; ++head) {
       Attend(step, head, {0, chunk.rows}, step.keys, 1, {});
     }
   } else {
     AttendBlocks(step);
   }
-  ClearPaddingRows(chunk, options_.hidden());
+  ClearPaddingRows(chunk, options().hidden());
 }
 
 absl::StatusOr<std::unique_ptr<const Attention>> Make(

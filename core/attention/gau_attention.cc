@@ -15,10 +15,9 @@
 #include <memory>
 #include <string_view>
 
-#include "core/attention/attention.h"
+#include "core/attention/chunk_attention.h"
 #include "core/attention/padding.h"
 #include "core/attention/relative_buckets.h"
-#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/compute/matmul.h"
 #include "core/compute/vector_ops.h"
@@ -29,38 +28,19 @@ namespace {
 // Queries that are scored at a time.
 constexpr int kQueryTile = 64;
 
-class GauAttention final : public Attention {
+class GauAttention final : public ChunkAttention {
  public:
-  explicit GauAttention(const AttentionOptions& options) : options_(options) {}
+  explicit GauAttention(const AttentionOptions& options)
+      : ChunkAttention(options) {}
 
-  bool exchanges() const override { return false; }
-  bool exchanges_in(int) const override { return false; }
-  const RetrievalOptions& retrieval() const override {
-    return options_.retrieval;
-  }
-  StateLayout state_layout(int) const override { return {}; }
-  int64_t scratch_floats(int) const override { return 0; }
   bool takes_mask() const override { return true; }
-  std::vector<std::string_view> unused_options() const override {
-    return {"anchor_share", "anchors",    "features",  "gate",
-            "head_gates",   "merge",      "neighbors", "retrieval_layers",
-            "state_codec",  "state_rank", "top_k",     "visibility"};
-  }
 
   void Local(const LayerInput& input, const ChunkSlot& chunk, float*,
              ComputeContext& compute) const override;
 
-  int exchange_items() const override { return 0; }
-  void Exchange(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
-  void Finish(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
-
  private:
   const LayerExtras& extras(int layer) const {
-    return *options_.extras[size_t(layer)];
+    return *options().extras[size_t(layer)];
   }
   int64_t number(int layer, std::string_view role) const {
     return *extras(layer).FindNumber(role);
@@ -72,14 +52,12 @@ class GauAttention final : public Attention {
   // [2 * rows - 1]: what the scores of keys get that lie rows - 1 before the
   // query, ..., rows - 1 behind it.
   const float* Biases(int layer, int rows, ComputeContext& compute) const;
-
-  const AttentionOptions options_;
 };
 
 const float* GauAttention::Scaled(const LayerInput& input, const float* z,
                                   int rows, int part,
                                   ComputeContext& compute) const {
-  const int64_t d = options_.head_dim;
+  const int64_t d = options().head_dim;
   const LayerExtras& layer = extras(input.layer);
   const float* gamma = layer.FindTensor("offset_gamma")->data() + part * d;
   const float* beta = layer.FindTensor("offset_beta")->data() + part * d;
@@ -108,7 +86,7 @@ const float* GauAttention::Biases(int layer, int rows,
 void GauAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
                          float*, ComputeContext& compute) const {
   const int rows = chunk.rows;
-  const int d = options_.head_dim;
+  const int d = options().head_dim;
   const int width = int(number(input.layer, "value_size"));
   const float* values = input.qkv;
   const float* gates = values + width;

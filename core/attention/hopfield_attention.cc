@@ -21,8 +21,6 @@ namespace {
 
 using Segment = RunningSoftmax::Segment;
 
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
-
 class HopfieldAttention final : public DocumentAttention {
  public:
   explicit HopfieldAttention(const AttentionOptions& options)
@@ -150,12 +148,12 @@ void HopfieldAttention::Run(const Source& source, int head, const Pass& pass,
   for (int r = 0; r < rows; ++r) {
     std::fill_n(pass.out + r * pass.out_stride, d, 0.0f);
   }
-  std::fill_n(buffers.log_sums, rows, kNothing);
+  std::fill_n(buffers.log_sums, rows, kNoMass);
   const float* k = source.qkv + hidden + int64_t{head} * d;
   Add({k, k + hidden, 3 * hidden, rows}, pass, rows, buffers, nullptr);
   float* sums = pass.takes_keys ? nullptr : buffers.segment_log_sums;
   for (const Remote& remote : source.remotes) {
-    if (sums != nullptr) std::fill_n(sums, rows, kNothing);
+    if (sums != nullptr) std::fill_n(sums, rows, kNoMass);
     Add(RemoteKeys(remote, head, *source.batch, buffers.decoded), pass, rows,
         buffers, sums);
     if (sums != nullptr) sums += rows;

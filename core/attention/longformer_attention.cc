@@ -16,10 +16,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/attention/attention.h"
+#include "core/attention/chunk_attention.h"
 #include "core/attention/padding.h"
 #include "core/attention/running_softmax.h"
-#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/compute/matmul.h"
 
@@ -29,33 +28,19 @@ namespace {
 // Queries at a time: few, so that they see much the same keys.
 constexpr int kQueryTile = 64;
 static_assert(kQueryTile <= RunningSoftmax::kMaxRows);
-// The log mass of a row that has seen nothing yet.
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
 // Rows whose global projections are there at a time.
 constexpr int kRowTile = 1024;
 static_assert(kRowTile % kRowBlock == 0);
 
-class LongformerAttention final : public Attention {
+class LongformerAttention final : public ChunkAttention {
  public:
   explicit LongformerAttention(const AttentionOptions& options)
-      : options_(options) {}
+      : ChunkAttention(options) {}
 
-  bool exchanges() const override { return false; }
-  bool exchanges_in(int) const override { return false; }
-  const RetrievalOptions& retrieval() const override {
-    return options_.retrieval;
-  }
-  StateLayout state_layout(int) const override { return {}; }
-  int64_t scratch_floats(int) const override { return 0; }
   bool depends_on_place() const override {
-    return !options_.global_tokens.empty();
+    return !options().global_tokens.empty();
   }
   bool takes_mask() const override { return true; }
-  std::vector<std::string_view> unused_options() const override {
-    return {"anchor_share", "anchors",    "features",  "gate",
-            "head_gates",   "merge",      "neighbors", "retrieval_layers",
-            "state_codec",  "state_rank", "top_k",     "visibility"};
-  }
   std::vector<std::string_view> mechanism_options() const override {
     return {"global_special", "global_tokens"};
   }
@@ -63,20 +48,12 @@ class LongformerAttention final : public Attention {
   void Local(const LayerInput& input, const ChunkSlot& chunk, float*,
              ComputeContext& compute) const override {
     const std::vector<int> globals = GlobalRows(chunk);
-    const RunningSoftmax softmax(options_.head_dim, compute);
+    const RunningSoftmax softmax(options().head_dim, compute);
     AttendWindows(input, chunk, globals, softmax, compute);
     if (!globals.empty()) {
       AttendFromGlobals(input, chunk, globals, softmax, compute);
     }
-    ClearPaddingRows(chunk, options_.hidden());
-  }
-
-  int exchange_items() const override { return 0; }
-  void Exchange(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
-  void Finish(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
+    ClearPaddingRows(chunk, options().hidden());
   }
 
  private:
@@ -87,7 +64,7 @@ class LongformerAttention final : public Attention {
   };
 
   const PackedLinear& Extra(int layer, std::string_view role) const {
-    return *options_.extras[size_t(layer)]->Find(role);
+    return *options().extras[size_t(layer)]->Find(role);
   }
   // Those that are not padding, ascending.
   std::vector<int> GlobalRows(const ChunkSlot& chunk) const;
@@ -105,8 +82,6 @@ class LongformerAttention final : public Attention {
                          const std::vector<int>& globals,
                          const RunningSoftmax& softmax,
                          ComputeContext& compute) const;
-
-  const AttentionOptions options_;
 };
 
 std::vector<int> LongformerAttention::GlobalRows(const ChunkSlot& chunk) const {
@@ -114,10 +89,10 @@ std::vector<int> LongformerAttention::GlobalRows(const ChunkSlot& chunk) const {
   const auto add = [&](int row) {
     if (!IsPadding(chunk, row)) rows.push_back(row);
   };
-  if (*options_.mechanism.global_special == 1) {
+  if (*options().mechanism.global_special == 1) {
     for (int row = 0; row < chunk.own_begin; ++row) add(row);
   }
-  const std::vector<int64_t>& tokens = options_.global_tokens;
+  const std::vector<int64_t>& tokens = options().global_tokens;
   auto token =
       std::lower_bound(tokens.begin(), tokens.end(), chunk.first_token);
   for (; token != tokens.end(); ++token) {
@@ -152,10 +127,10 @@ void LongformerAttention::AttendWindows(const LayerInput& input,
                                         const std::vector<int>& globals,
                                         const RunningSoftmax& softmax,
                                         ComputeContext& compute) const {
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
   const int64_t reach =
-      *options_.extras[size_t(input.layer)]->FindNumber("window") / 2;
+      *options().extras[size_t(input.layer)]->FindNumber("window") / 2;
   const KeyRows keys = WindowKeys(chunk, globals, compute);
   const auto key_at = [&](int64_t place) {
     return size_t(
@@ -168,11 +143,11 @@ void LongformerAttention::AttendWindows(const LayerInput& input,
     const int end = std::min(chunk.rows, begin + kQueryTile);
     const size_t first = key_at(begin - reach);
     const size_t count = key_at(end + reach) - first;
-    for (int head = 0; head < options_.num_heads; ++head) {
+    for (int head = 0; head < options().num_heads; ++head) {
       const float* q = input.qkv + head * d;
       const RunningSoftmax::Segment all[] = {
           {q + hidden, q + 2 * hidden, input.stride, chunk.rows}};
-      std::fill_n(log_sums, kQueryTile, kNothing);
+      std::fill_n(log_sums, kQueryTile, kNoMass);
       const RunningSoftmax::Rows rows = {
           .queries = q + begin * input.stride,
           .query_stride = input.stride,
@@ -201,14 +176,14 @@ float* LongformerAttention::GlobalQueries(const LayerInput& input,
   Workspace& workspace = compute.workspace();
   float* x = workspace.Allocate<float>(size_t(PaddedRows(count) * inputs));
   float* queries = workspace.Allocate<float>(size_t(PaddedRows(count)) *
-                                             size_t(options_.hidden()));
+                                             size_t(options().hidden()));
   for (int g = 0; g < count; ++g) {
     std::copy_n(input.x + globals[size_t(g)] * inputs, inputs, x + g * inputs);
   }
   std::fill(x + count * inputs, x + PaddedRows(count) * inputs, 0.0f);
   for (int g = 0; g < count; g += kRowTile) {
     project.Apply(x + g * inputs, std::min(kRowTile, count - g), compute,
-                  queries + int64_t{g} * options_.hidden());
+                  queries + int64_t{g} * options().hidden());
   }
   return queries;
 }
@@ -218,8 +193,8 @@ void LongformerAttention::AttendFromGlobals(const LayerInput& input,
                                             const std::vector<int>& globals,
                                             const RunningSoftmax& softmax,
                                             ComputeContext& compute) const {
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
   const int count = static_cast<int>(globals.size());
   const PackedLinear& key_global = Extra(input.layer, "key_global");
   const PackedLinear& value_global = Extra(input.layer, "value_global");
@@ -231,9 +206,9 @@ void LongformerAttention::AttendFromGlobals(const LayerInput& input,
   const size_t size = size_t(count) * size_t(hidden);
   float* context = workspace.Allocate<float>(size);
   std::fill_n(context, size, 0.0f);
-  const size_t sums = size_t(count) * size_t(options_.num_heads);
+  const size_t sums = size_t(count) * size_t(options().num_heads);
   float* log_sums = workspace.Allocate<float>(sums);
-  std::fill_n(log_sums, sums, kNothing);
+  std::fill_n(log_sums, sums, kNoMass);
   int* kept = workspace.Allocate<int>(tile);
   for (int begin = 0; begin < chunk.rows; begin += kRowTile) {
     const int in_tile = std::min(kRowTile, chunk.rows - begin);
@@ -244,7 +219,7 @@ void LongformerAttention::AttendFromGlobals(const LayerInput& input,
     for (int row = 0; row < in_tile; ++row) {
       if (!IsPadding(chunk, begin + row)) kept[num_kept++] = row;
     }
-    for (int head = 0; head < options_.num_heads; ++head) {
+    for (int head = 0; head < options().num_heads; ++head) {
       const RunningSoftmax::Segment all[] = {
           {keys + head * d, values + head * d, hidden, in_tile}};
       for (int g = 0; g < count; g += kQueryTile) {

@@ -14,8 +14,6 @@
 namespace longhand {
 namespace {
 
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
-
 // Chunks of more rows are not computed with all their scores at once, even
 // where everything is seen.
 constexpr int kMaxSquareRows = 8192;
@@ -191,7 +189,7 @@ void PatternAttention::AttendOwn(const float* qkv, const ChunkSlot& chunk,
   const int64_t hidden = options().hidden();
   std::fill_n(chunk.context, chunk.rows * hidden, 0.0f);
   std::fill_n(log_sums(chunk, 0), int64_t{chunk.rows} * options().num_heads,
-              kNothing);
+              kNoMass);
   const RunningSoftmax softmax(options().head_dim, compute);
   for (int head = 0; head < options().num_heads; ++head) {
     const float* k = qkv + hidden + int64_t{head} * options().head_dim;
@@ -317,7 +315,7 @@ void PatternAttention::Finish(int chunk, const BatchView& batch,
   float* segment_log_sums =
       slot.wants_weights() ? workspace.Allocate<float>(size_t(sums)) : nullptr;
   for (int head = 0; head < options().num_heads; ++head) {
-    if (slot.wants_weights()) std::fill_n(segment_log_sums, sums, kNothing);
+    if (slot.wants_weights()) std::fill_n(segment_log_sums, sums, kNoMass);
     float* tile_log_sums = segment_log_sums;
     for (absl::Span<const Remote> tile : tiles) {
       AttendTile({tile, decoded, tile_log_sums}, head, groups, slot, batch,

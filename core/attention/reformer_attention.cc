@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/attention/attention.h"
+#include "core/attention/chunk_attention.h"
 #include "core/attention/lsh_buckets.h"
 #include "core/attention/lsh_rotations.h"
 #include "core/attention/padding.h"
@@ -54,10 +54,10 @@ struct ModelPlan {
   const FloatBuffer* rotations = nullptr;  // null: from hash_seed
 };
 
-class ReformerAttention final : public Attention {
+class ReformerAttention final : public ChunkAttention {
  public:
   ReformerAttention(const AttentionOptions& options, ModelPlan plan)
-      : options_(options),
+      : ChunkAttention(options),
         plan_(std::move(plan)),
         rotations_({.num_heads = options.num_heads,
                     .head_dim = options.head_dim,
@@ -65,30 +65,10 @@ class ReformerAttention final : public Attention {
                     .seed = plan_.hash_seed,
                     .stored = plan_.rotations}) {}
 
-  bool exchanges() const override { return false; }
-  bool exchanges_in(int) const override { return false; }
-  const RetrievalOptions& retrieval() const override {
-    return options_.retrieval;
-  }
-  StateLayout state_layout(int) const override { return {}; }
-  int64_t scratch_floats(int) const override { return 0; }
   bool takes_mask() const override { return true; }
-  std::vector<std::string_view> unused_options() const override {
-    return {"anchor_share", "anchors",    "features",  "gate",
-            "head_gates",   "merge",      "neighbors", "retrieval_layers",
-            "state_codec",  "state_rank", "top_k",     "visibility"};
-  }
 
   void Local(const LayerInput& input, const ChunkSlot& chunk, float*,
              ComputeContext& compute) const override;
-
-  int exchange_items() const override { return 0; }
-  void Exchange(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
-  void Finish(int, const BatchView&, ComputeContext&) const override {
-    LH_CHECK(exchanges());
-  }
 
  private:
   // What hashing the rows of one sequence takes.
@@ -112,7 +92,6 @@ class ReformerAttention final : public Attention {
   void OrderByHash(const MatrixView& queries, int head, const ChunkSlot& chunk,
                    const StretchOrder& order, const Hashing& hashing) const;
 
-  const AttentionOptions options_;
   const ModelPlan plan_;
   const LshRotations rotations_;
 };
@@ -152,13 +131,13 @@ void FillInOrder(const ChunkSlot& chunk, const StretchOrder& order) {
 void ReformerAttention::RunLocal(const LayerInput& input,
                                  const ChunkSlot& chunk,
                                  ComputeContext& compute) const {
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
   const StretchOrder order =
       MakeOrder(plan_.layers[size_t(input.layer)], chunk.rows, compute);
   FillInOrder(chunk, order);
   StretchAttention attention(order, chunk.rows, d, hidden, compute);
-  for (int head = 0; head < options_.num_heads; ++head) {
+  for (int head = 0; head < options().num_heads; ++head) {
     const float* q = input.qkv + int64_t{head} * d;
     attention.Run({.queries = {q, input.stride},
                    .keys = {q + hidden, input.stride},
@@ -170,8 +149,8 @@ void ReformerAttention::RunLocal(const LayerInput& input,
 
 void ReformerAttention::RunLsh(const LayerInput& input, const ChunkSlot& chunk,
                                ComputeContext& compute) const {
-  const int d = options_.head_dim;
-  const int hidden = options_.hidden();
+  const int d = options().head_dim;
+  const int hidden = options().hidden();
   const LayerPlan& layer = plan_.layers[size_t(input.layer)];
   const StretchOrder order = MakeOrder(layer, chunk.rows, compute);
   const bool is_hashed = order.places > layer.stretch;
@@ -184,7 +163,7 @@ void ReformerAttention::RunLsh(const LayerInput& input, const ChunkSlot& chunk,
   std::fill_n(key_scale, d, 1.0f / std::sqrt(float(d)));
   const Hashing hashing =
       is_hashed ? MakeHashing(order, chunk, compute) : Hashing{};
-  for (int head = 0; head < options_.num_heads; ++head) {
+  for (int head = 0; head < options().num_heads; ++head) {
     const MatrixView queries = {input.qkv + int64_t{head} * d, input.stride};
     if (is_hashed) OrderByHash(queries, head, chunk, order, hashing);
     for (size_t r = 0; r < rows; ++r) {
@@ -224,7 +203,7 @@ void ReformerAttention::OrderByHash(const MatrixView& queries, int head,
                                     const Hashing& hashing) const {
   HashRows({.x = queries,
             .rows = chunk.rows,
-            .head_dim = options_.head_dim,
+            .head_dim = options().head_dim,
             .rotations = rotations_.OfHead(head, RotationSize(hashing.factors)),
             .num_hashes = plan_.num_hashes,
             .factors = hashing.factors,
@@ -239,7 +218,7 @@ void ReformerAttention::OrderByHash(const MatrixView& queries, int head,
 
 void ReformerAttention::Local(const LayerInput& input, const ChunkSlot& chunk,
                               float*, ComputeContext& compute) const {
-  ClearPaddingRows(chunk, options_.hidden());
+  ClearPaddingRows(chunk, options().hidden());
   if (plan_.layers[size_t(input.layer)].is_lsh) {
     RunLsh(input, chunk, compute);
   } else {

@@ -8,6 +8,7 @@
 #define LONGHAND_CORE_ATTENTION_RUNNING_SOFTMAX_H_
 
 #include <cstdint>
+#include <limits>
 
 #include "absl/types/span.h"
 #include "core/attention/token_pattern.h"
@@ -15,6 +16,9 @@
 #include "core/compute/matmul.h"
 
 namespace longhand {
+
+// The log of the mass of what nothing was seen of yet.
+inline constexpr float kNoMass = -std::numeric_limits<float>::infinity();
 
 class RunningSoftmax {
  public:
