@@ -4,6 +4,7 @@
 Usage: plot.py REPORT.json OUTPUT.svg
 """
 
+import io
 import json
 import sys
 
@@ -80,7 +81,11 @@ def main():
     draw(axes[2], results, names, "1 - cosine to full attention", distance, log=False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=7, fontsize=8)
-    figure.savefig(sys.argv[2], metadata={"Date": None})
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    with open(sys.argv[2], "w", encoding="utf-8") as output:
+        # Matplotlib leaves blanks at the ends of lines.
+        output.writelines(line.rstrip() + "\n" for line in text.getvalue().splitlines())
 
 
 if __name__ == "__main__":
