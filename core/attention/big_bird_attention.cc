@@ -22,6 +22,7 @@
 #include "core/attention/chunk_attention.h"
 #include "core/attention/padding.h"
 #include "core/attention/running_softmax.h"
+#include "core/attention/split_mix.h"
 #include "core/base/error.h"
 
 namespace longhand {
@@ -34,20 +35,12 @@ static_assert(kQueryTile <= RunningSoftmax::kMaxRows);
 // Numbers of blocks, ascending.
 using Blocks = absl::InlinedVector<int, 16>;
 
-// SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195).
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
 // Draws `count` blocks out of the `total` that `blocks` does not have yet: with
-// h_0 = key and h_j = Mix(h_(j-1)), draw j takes the one at place h_j mod (how
-// many are left) of those that are left, in ascending order.
+// h_0 = key and h_j = SplitMix64(h_(j-1)), draw j takes the one at place h_j
+// mod (how many are left) of those that are left, in ascending order.
 void AddRandomBlocks(uint64_t key, int count, int total, Blocks* blocks) {
   for (int j = 0; j < count; ++j) {
-    key = Mix(key);
+    key = SplitMix64(key);
     int drawn = static_cast<int>(key % uint64_t(total - int(blocks->size())));
     auto place = blocks->begin();
     for (; place != blocks->end() && *place <= drawn; ++place) ++drawn;
@@ -106,8 +99,8 @@ Blocks BigBirdAttention::Seen(int layer, int head, int block,
   if (seen.front() != 0) seen.insert(seen.begin(), 0);
   if (seen.back() != num_blocks - 1) seen.push_back(num_blocks - 1);
   if (!random_) return seen;
-  uint64_t key = Mix(uint64_t(*options().mechanism.seed));
-  for (int part : {layer, head, block}) key = Mix(key ^ uint64_t(part));
+  uint64_t key = SplitMix64(uint64_t(*options().mechanism.seed));
+  for (int part : {layer, head, block}) key = SplitMix64(key ^ uint64_t(part));
   AddRandomBlocks(key, static_cast<int>(Number(layer, "random_blocks")),
                   num_blocks, &seen);
   return seen;

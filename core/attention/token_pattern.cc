@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/attention/split_mix.h"
+
 namespace longhand {
 namespace {
 
@@ -35,13 +37,6 @@ PlaceRange Around(int64_t place, int64_t distance, PlaceRange range) {
   if (distance == kAnyDistance) return range;
   return {std::max(range.begin, place - distance + 1),
           std::min(range.end, place + distance)};
-}
-
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
 }
 
 }  // namespace
@@ -99,10 +94,11 @@ void AddBand(PlaceRange queries, int64_t window,
 std::vector<int64_t> DrawNumbers(uint64_t seed, uint64_t stream,
                                  int64_t population, int count) {
   std::vector<int64_t> drawn;
-  const uint64_t state = Mix(Mix(seed) + stream);
+  const uint64_t state = SplitMix64(SplitMix64(seed) + stream);
   for (int64_t j = std::max<int64_t>(0, population - count); j < population;
        ++j) {
-    const int64_t x = int64_t(Mix(state + uint64_t(j)) % uint64_t(j + 1));
+    const int64_t x =
+        int64_t(SplitMix64(state + uint64_t(j)) % uint64_t(j + 1));
     const auto place = std::lower_bound(drawn.begin(), drawn.end(), x);
     if (place != drawn.end() && *place == x) {
       drawn.push_back(j);  // greater than all before
