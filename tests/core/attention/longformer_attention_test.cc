@@ -16,7 +16,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/attention/random_model.h"
-#include "tests/testing/golden.h"
 
 namespace longhand {
 namespace {
@@ -182,13 +181,7 @@ class Chunk {
   LayerExtras extras_;
 };
 
-void ExpectNear(const std::vector<float>& actual,
-                const std::vector<float>& expected) {
-  ASSERT_EQ(actual.size(), expected.size());
-  EXPECT_LE(
-      testing::MaxAbsDifference(actual.data(), expected.data(), actual.size()),
-      2e-5);
-}
+using testing::ExpectNear;
 
 class LongformerTwinTest : public ::testing::TestWithParam<Case> {};
 

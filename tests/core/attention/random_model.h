@@ -1,4 +1,5 @@
-// A model folder with BERT's tensor names and random weights, of any size.
+// A model folder with BERT's tensor names and random weights, of any size, and
+// the bar between a mechanism and its twin.
 #ifndef LONGHAND_TESTS_CORE_ATTENTION_RANDOM_MODEL_H_
 #define LONGHAND_TESTS_CORE_ATTENTION_RANDOM_MODEL_H_
 
@@ -14,9 +15,11 @@
 #include "core/compute/compute_context.h"
 #include "core/model/forward_pass.h"
 #include "core/model/model.h"
+#include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/core/base/temp_dir.h"
 #include "tests/core/weights/safetensors_bytes.h"
+#include "tests/testing/golden.h"
 
 namespace longhand::testing {
 
@@ -103,6 +106,14 @@ inline uint64_t WorkspaceBytes(const std::shared_ptr<const Model>& model,
   const int64_t size = int64_t{rows} * model->config().hidden_size;
   hidden->assign(pass.hidden(0), pass.hidden(0) + size);
   return compute.workspace().capacity();
+}
+
+// Fails the test where a mechanism is not its twin's, but for rounding.
+inline void ExpectNear(const std::vector<float>& actual,
+                       const std::vector<float>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  EXPECT_LE(MaxAbsDifference(actual.data(), expected.data(), actual.size()),
+            2e-5);
 }
 
 }  // namespace longhand::testing
