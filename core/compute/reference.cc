@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 namespace longhand::reference {
 namespace {
@@ -162,6 +164,37 @@ void BlendRows(const BlendRowsArgs& args) {
       value = static_cast<float>((1.0 - args.share[r]) * value +
                                  double{args.share[r]} * args.scale[r] *
                                      args.other[r * args.size + i]);
+    }
+  }
+}
+
+void SoftmaxAttention(const SoftmaxAttentionArgs& args) {
+  std::vector<double> weights(size_t(args.num_keys));
+  for (int head = 0; head < args.num_heads; ++head) {
+    const int first = head * args.head_dim;
+    for (int q = 0; q < args.num_queries; ++q) {
+      const float* query = args.queries + q * args.query_stride + first;
+      for (int k = 0; k < args.num_keys; ++k) {
+        const float* key = args.keys + k * args.key_stride + first;
+        weights[size_t(k)] =
+            args.scale *
+            std::inner_product(key, key + args.head_dim, query, 0.0);
+      }
+      const double most = *std::max_element(weights.begin(), weights.end());
+      double sum = 0;
+      for (double& weight : weights) sum += weight = std::exp(weight - most);
+      for (int i = 0; i < args.head_dim; ++i) {
+        double value = 0;
+        for (int k = 0; k < args.num_keys; ++k) {
+          value +=
+              weights[size_t(k)] * args.values[k * args.key_stride + first + i];
+        }
+        args.context[q * args.context_stride + first + i] =
+            static_cast<float>(value / sum);
+      }
+      if (args.log_sums == nullptr) continue;
+      args.log_sums[int64_t{head} * args.num_queries + q] =
+          static_cast<float>(most + std::log(sum));
     }
   }
 }

@@ -1,5 +1,5 @@
-// The slow twins of matmul.h, merge_ops.h, quantize.h and vector_ops.h: plain
-// loops, sums in double. They are the oracles of the tests and say what the
+// The slow twins of matmul.h, merge_ops.h, quantize.h, softmax_attention.h and
+// vector_ops.h: plain loops, sums in double. They are the oracles of the tests and say what the
 // fast ones mean.
 #ifndef LONGHAND_CORE_COMPUTE_REFERENCE_H_
 #define LONGHAND_CORE_COMPUTE_REFERENCE_H_
@@ -9,6 +9,7 @@
 #include "core/compute/matmul.h"
 #include "core/compute/merge_ops.h"
 #include "core/compute/quantize.h"
+#include "core/compute/softmax_attention.h"
 #include "core/compute/vector_ops.h"
 
 namespace longhand::reference {
@@ -57,6 +58,8 @@ void SoftmaxRowsWithLogSum(float* x, int rows, int columns, int64_t stride,
 void RowDots(const float* a, int64_t stride, int rows, const float* b,
              int64_t size, float* out);
 void BlendRows(const BlendRowsArgs& args);
+
+void SoftmaxAttention(const SoftmaxAttentionArgs& args);
 
 }  // namespace longhand::reference
 

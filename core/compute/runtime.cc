@@ -18,7 +18,7 @@ const dnnl::engine& CpuEngine() {
 }  // namespace onednn
 
 ComputeContext::ComputeContext()
-    : backend_(new Backend{dnnl::stream(onednn::CpuEngine())}) {
+    : backend_(new Backend{dnnl::stream(onednn::CpuEngine()), {}}) {
   omp_set_num_threads(1);
 }
 

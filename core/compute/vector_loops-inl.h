@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "hwy/highway.h"
 
@@ -39,6 +40,64 @@ HWY_INLINE V LoadPartial(const float* x, size_t count) {
 
 HWY_INLINE void StorePartial(V v, float* y, size_t count) {
   hn::BlendedStore(v, hn::FirstN(D(), count), D(), y);
+}
+
+// Sum of f(x[i]) with a fixed order for a given target.
+template <typename F>
+HWY_INLINE float Accumulate(const float* x, int64_t size, F&& f) {
+  const D d;
+  V sum = hn::Zero(d);
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { sum = hn::Add(sum, f(hn::LoadU(d, x + i))); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, count),
+                                              f(LoadPartial(x + i, count))));
+      });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// y[i] = f(x[i]).
+template <typename F>
+HWY_INLINE void Map(const float* x, int64_t size, float* y, F&& f) {
+  const D d;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        StorePartial(f(LoadPartial(x + i, count)), y + i, count);
+      });
+}
+
+HWY_INLINE float RowMax(const float* x, int64_t size) {
+  const D d;
+  const V lowest = hn::Set(d, std::numeric_limits<float>::lowest());
+  V best = lowest;
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR { best = hn::Max(best, hn::LoadU(d, x + i)); },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        best = hn::Max(best, hn::IfThenElse(hn::FirstN(d, count),
+                                            LoadPartial(x + i, count), lowest));
+      });
+  return hn::GetLane(hn::MaxOfLanes(d, best));
+}
+
+// Of vectors of `size`.
+HWY_INLINE float Dot(const float* a, const float* b, int64_t size) {
+  const D d;
+  V sum = hn::Zero(d);
+  ForEachVector(
+      size,
+      [&](int64_t i) HWY_ATTR {
+        sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
+      },
+      [&](int64_t i, size_t count) HWY_ATTR {
+        // MaskedLoad gives 0 in the lanes past the end.
+        sum = hn::MulAdd(LoadPartial(a + i, count), LoadPartial(b + i, count),
+                         sum);
+      });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 }  // namespace HWY_NAMESPACE

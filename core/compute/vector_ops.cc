@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 #include "core/compute/runtime.h"
@@ -20,47 +19,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace longhand {
 namespace HWY_NAMESPACE {
-
-// Sum of f(x[i], y[i]) with a fixed order for a given target.
-template <typename F>
-HWY_INLINE float Accumulate(const float* x, int64_t size, F&& f) {
-  const D d;
-  V sum = hn::Zero(d);
-  ForEachVector(
-      size,
-      [&](int64_t i) HWY_ATTR { sum = hn::Add(sum, f(hn::LoadU(d, x + i))); },
-      [&](int64_t i, size_t count) HWY_ATTR {
-        sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, count),
-                                              f(LoadPartial(x + i, count))));
-      });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-// y[i] = f(x[i]).
-template <typename F>
-HWY_INLINE void Map(const float* x, int64_t size, float* y, F&& f) {
-  const D d;
-  ForEachVector(
-      size,
-      [&](int64_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i); },
-      [&](int64_t i, size_t count) HWY_ATTR {
-        StorePartial(f(LoadPartial(x + i, count)), y + i, count);
-      });
-}
-
-HWY_INLINE float RowMax(const float* x, int64_t size) {
-  const D d;
-  const V lowest = hn::Set(d, std::numeric_limits<float>::lowest());
-  V best = lowest;
-  ForEachVector(
-      size,
-      [&](int64_t i) HWY_ATTR { best = hn::Max(best, hn::LoadU(d, x + i)); },
-      [&](int64_t i, size_t count) HWY_ATTR {
-        best = hn::Max(best, hn::IfThenElse(hn::FirstN(d, count),
-                                            LoadPartial(x + i, count), lowest));
-      });
-  return hn::GetLane(hn::MaxOfLanes(d, best));
-}
 
 void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
   const D d;
@@ -193,22 +151,6 @@ void Scale(float factor, int64_t size, float* y) {
   Map(y, size, y, [&](V v) HWY_ATTR { return hn::Mul(v, v_factor); });
 }
 
-HWY_INLINE float Dot(const float* a, const float* b, int64_t size) {
-  const D d;
-  V sum = hn::Zero(d);
-  ForEachVector(
-      size,
-      [&](int64_t i) HWY_ATTR {
-        sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
-      },
-      [&](int64_t i, size_t count) HWY_ATTR {
-        // MaskedLoad gives 0 in the lanes past the end.
-        sum = hn::MulAdd(LoadPartial(a + i, count), LoadPartial(b + i, count),
-                         sum);
-      });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
 void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
           float factor, float* out) {
   for (size_t s = 0; s < x.size(); ++s) out[s] = factor * Dot(a, x[s], size);
@@ -231,23 +173,31 @@ HWY_INLINE void WeightedSumTile(const WeightedSumArgs& args, size_t row,
   const D d;
   const int64_t lanes = hn::Lanes(d);
   V acc[kRowCount][kVectorCount];
+  HWY_UNROLL(4)
   for (int r = 0; r < kRowCount; ++r) {
+    HWY_UNROLL(2)
     for (int v = 0; v < kVectorCount; ++v) {
       acc[r][v] = load(args.y[row + r] + i + v * lanes);
     }
   }
   for (size_t s = 0; s < x.size(); ++s) {
     V source[kVectorCount];
-    for (int v = 0; v < kVectorCount; ++v)
+    HWY_UNROLL(2)
+    for (int v = 0; v < kVectorCount; ++v) {
       source[v] = load(x[s] + i + v * lanes);
+    }
+    HWY_UNROLL(4)
     for (int r = 0; r < kRowCount; ++r) {
       const V weight = hn::Set(d, weights[r * args.weight_stride + s]);
+      HWY_UNROLL(2)
       for (int v = 0; v < kVectorCount; ++v) {
         acc[r][v] = hn::MulAdd(weight, source[v], acc[r][v]);
       }
     }
   }
+  HWY_UNROLL(4)
   for (int r = 0; r < kRowCount; ++r) {
+    HWY_UNROLL(2)
     for (int v = 0; v < kVectorCount; ++v) {
       store(acc[r][v], args.y[row + r] + i + v * lanes);
     }
