@@ -10,6 +10,9 @@
 namespace longhand {
 namespace {
 
+// Bytes of text that are made tokens of in one step: some milliseconds.
+constexpr size_t kSliceBytes = 4096;
+
 uint64_t ContentBytes(
     const std::variant<std::string, std::vector<int32_t>>& content) {
   if (const auto* text = std::get_if<std::string>(&content)) {
@@ -40,7 +43,7 @@ void DocumentImpl::Append(
     if (!closed_already_ && why_.ok()) {
       LH_CHECK(!finished_);
       inbox_bytes_ += bytes;
-      inbox_.push_back({std::move(content), bytes, nullptr});
+      inbox_.push_back({std::move(content), bytes, 0, nullptr});
       if (inbox_bytes_ >= max_pending_bytes_) {
         inbox_.back().consumed = std::move(consumed);
         consumed = nullptr;
@@ -90,7 +93,9 @@ void DocumentImpl::Submit(Step step) {
   submitted_ns_ = absl::ToUnixNanos(absl::Now());
   started_ns_ = 0;
   const int items = step == Step::kForward ? job_->pass()->items() : 1;
-  scheduler_->Submit(shared_from_this(), items);
+  scheduler_->Submit(shared_from_this(), items,
+                     timings_.tokenize + timings_.pool +
+                         absl::Nanoseconds(compute_ns_.load()));
 }
 
 void DocumentImpl::Wake() {
@@ -193,27 +198,24 @@ DocumentImpl::Next DocumentImpl::Decide() {
 }
 
 absl::StatusOr<bool> DocumentImpl::TakeContent() {
-  Piece piece;
+  Piece* piece;
   {
     absl::MutexLock lock(&mu_);
     if (inbox_.empty()) return false;
-    piece = std::move(inbox_.front());
-    inbox_.pop_front();
+    // Others only add at the end, which leaves it where it is.
+    piece = &inbox_.front();
   }
   const absl::Time start = absl::Now();
-  absl::Status status;
-  if (const auto* text = std::get_if<std::string>(&piece.content)) {
-    status = job_->AddText(*text);
-  } else {
-    status = job_->AddIds(std::get<std::vector<int32_t>>(piece.content));
-  }
+  const absl::Status status = TakeSlice(*piece);
   timings_.tokenize += absl::Now() - start;
+  if (status.ok() && piece->taken < piece->bytes) return true;
   // A waiting caller may go on once the inbox is below its limit.
   std::vector<absl::AnyInvocable<void()>> consumed;
   {
     absl::MutexLock lock(&mu_);
-    inbox_bytes_ -= piece.bytes;
-    if (piece.consumed) consumed.push_back(std::move(piece.consumed));
+    inbox_bytes_ -= piece->bytes;
+    if (piece->consumed) consumed.push_back(std::move(piece->consumed));
+    inbox_.pop_front();
     if (inbox_bytes_ < max_pending_bytes_) {
       for (Piece& waiting : inbox_) {
         if (waiting.consumed) consumed.push_back(std::move(waiting.consumed));
@@ -224,6 +226,19 @@ absl::StatusOr<bool> DocumentImpl::TakeContent() {
   for (absl::AnyInvocable<void()>& call : consumed) call();
   LH_RETURN_IF_ERROR(status);
   return true;
+}
+
+absl::Status DocumentImpl::TakeSlice(Piece& piece) {
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&piece.content)) {
+    piece.taken = piece.bytes;
+    return job_->AddIds(*ids);
+  }
+  const auto& text = std::get<std::string>(piece.content);
+  if (piece.taken == 0) LH_RETURN_IF_ERROR(job_->CheckText(text.size()));
+  const std::string_view slice =
+      std::string_view(text).substr(piece.taken, kSliceBytes);
+  piece.taken += slice.size();
+  return job_->AddText(slice);
 }
 
 DocumentImpl::Next DocumentImpl::EmitResults() {

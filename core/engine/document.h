@@ -54,6 +54,7 @@ class DocumentImpl final : public Phase,
   struct Piece {
     std::variant<std::string, std::vector<int32_t>> content;
     uint64_t bytes;
+    uint64_t taken;                       // of them, by the worker alone
     absl::AnyInvocable<void()> consumed;  // or null if called already
   };
   // What the submitted phase does.
@@ -71,8 +72,10 @@ class DocumentImpl final : public Phase,
   // The reason to stop, or OK; notices the deadline.
   absl::Status StopReason() ABSL_LOCKS_EXCLUDED(mu_);
   void Stop(absl::Status why) ABSL_LOCKS_EXCLUDED(mu_);
-  // Takes the next piece of content to the job. False if there is none.
+  // Takes a slice of the next piece of content to the job. False if there is
+  // none.
   absl::StatusOr<bool> TakeContent();
+  absl::Status TakeSlice(Piece& piece);
   Next StartBatch();
   Next EmitResults();
   void Close(absl::StatusOr<EncodeSummary> result);

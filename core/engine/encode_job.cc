@@ -68,10 +68,14 @@ absl::Status EncodeJob::CheckLength(uint64_t more_bytes) const {
                               options_.max_document_bytes);
 }
 
-absl::Status EncodeJob::AddText(std::string_view text) {
+absl::Status EncodeJob::CheckText(uint64_t bytes) {
   if (!text_) return TokenizerMissingError();
   LH_RETURN_IF_ERROR(CheckKind(/*is_text=*/true));
-  LH_RETURN_IF_ERROR(CheckLength(text.size()));
+  return CheckLength(bytes);
+}
+
+absl::Status EncodeJob::AddText(std::string_view text) {
+  LH_RETURN_IF_ERROR(CheckText(text.size()));
   TokenSequence tokens;
   LH_RETURN_IF_ERROR(text_->Append(text, &tokens));
   TakeTokens(text, tokens);

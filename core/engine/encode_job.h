@@ -49,6 +49,8 @@ class EncodeJob {
   // MIXED_CONTENT, TEXT_NEEDED, TOKENIZER_MISSING (INVALID_ARGUMENT or
   // FAILED_PRECONDITION), DOCUMENT_TOO_LONG (RESOURCE_EXHAUSTED).
   absl::Status AddText(std::string_view text);
+  // Whether `bytes` more of text may come, before any of them are taken.
+  absl::Status CheckText(uint64_t bytes);
   absl::Status AddIds(absl::Span<const int32_t> ids);
   // Ends the content. INVALID_UTF8, EMPTY_DOCUMENT.
   absl::Status EndContent();

@@ -26,7 +26,10 @@ bool PassRunner::MustStop() {
 }
 
 void PassRunner::RunItem(int item, ComputeContext& compute) {
-  if (!MustStop()) pass_.Run(item, compute);
+  if (MustStop()) return;
+  const absl::Time start = absl::Now();
+  pass_.Run(item, compute);
+  served_ns_ += absl::ToInt64Nanoseconds(absl::Now() - start);
 }
 
 void PassRunner::OnComplete() {
@@ -34,7 +37,8 @@ void PassRunner::OnComplete() {
   if (stop_ == Stop::kNo) {
     pass_.Advance();
     if (!pass_.done()) {
-      scheduler_->Submit(shared_from_this(), pass_.items());
+      scheduler_->Submit(shared_from_this(), pass_.items(),
+                         absl::Nanoseconds(served_ns_.load()));
       return;
     }
   }
