@@ -23,6 +23,7 @@
 
 #include "core/attention/local_attention.h"
 #include "core/attention/retrieval_attention.h"
+#include "core/attention/state_mix.h"
 #include "core/base/status_macros.h"
 #include "core/compute/matmul.h"
 #include "core/compute/merge_ops.h"
@@ -31,9 +32,9 @@
 namespace longhand {
 namespace {
 
-// States that are decoded and summed at a time: their blocks of one head stay
-// in the second-level cache.
-constexpr int64_t kTile = 64;
+// Chunks that are weighed and mixed at a time: more would need more memory than
+// reading the states less often is worth.
+constexpr int kGroup = 32;
 
 class BsbrAttention final : public RetrievalAttention {
  public:
@@ -85,11 +86,20 @@ class BsbrAttention final : public RetrievalAttention {
   // Blocks of [F, z] of the chunk's own tokens, and z beside in the scratch.
   void MakeState(const LayerInput& input, const ChunkSlot& chunk,
                  float* state_heads, ComputeContext& compute) const;
-  // A of one chunk and head: weights[slots].
-  int64_t Weights(int chunk, int head, const BatchView& batch,
-                  ComputeContext& compute, float* weights) const;
-  float PriorOf(int chunk, int head, const BatchView& batch, int64_t selected,
-                const float* weights) const;
+  // What chunks are weighed and mixed in, for all groups of an Exchange.
+  struct Buffers {
+    float* scores;    // [kGroup, slots]
+    int* selected;    // [kGroup, slots]
+    float* weights;   // [kGroup, slots]
+    int* spare;       // [slots]
+    StateMix* mixes;  // [kGroup]
+  };
+  // Exchange for the chunks `group`, which see others.
+  void MixGroup(absl::Span<const int> group, int head, const BatchView& batch,
+                const Buffers& buffers, ComputeContext& compute) const;
+  // `weights` are those of the chunks `selected`.
+  float PriorOf(int chunk, int head, const BatchView& batch,
+                absl::Span<const int> selected, const float* weights) const;
 };
 
 void BsbrAttention::ApplyFeatures(const float* x, int64_t stride, int rows,
@@ -145,72 +155,70 @@ void BsbrAttention::MakeState(const LayerInput& input, const ChunkSlot& chunk,
   }
 }
 
-int64_t BsbrAttention::Weights(int chunk, int head, const BatchView& batch,
-                               ComputeContext& compute, float* weights) const {
-  Scores(meta_query(batch.chunks[chunk]) + head * options().head_dim, chunk,
-         head, batch, compute, weights);
-  return selection().Weigh(batch.first + chunk,
-                           {weights, size_t(batch.slots())}, compute);
-}
-
 float BsbrAttention::PriorOf(int chunk, int head, const BatchView& batch,
-                             int64_t selected, const float* weights) const {
+                             absl::Span<const int> selected,
+                             const float* weights) const {
   const Merge merge = options().retrieval.merge;
-  if (merge == Merge::kLse) return std::log(float(selected));
+  if (merge == Merge::kLse) return std::log(float(selected.size()));
   if (merge == Merge::kGate) return 0;
   float retrieved = 0;
-  for (int64_t slot = 0; slot < batch.slots(); ++slot) {
-    retrieved += weights[slot] * tokens(batch, slot);
+  for (size_t i = 0; i < selected.size(); ++i) {
+    retrieved += weights[i] * tokens(batch, selected[i]);
   }
   return LogPrior(merge, gate(batch.layer, head),
                   float(batch.chunks[chunk].own_rows()), retrieved);
 }
 
+void BsbrAttention::MixGroup(absl::Span<const int> group, int head,
+                             const BatchView& batch, const Buffers& buffers,
+                             ComputeContext& compute) const {
+  const int64_t slots = batch.slots();
+  const float* queries[kGroup];
+  int64_t most = 0;
+  for (size_t i = 0; i < group.size(); ++i) {
+    queries[i] = meta_query(batch.chunks[group[i]]) + head * options().head_dim;
+    most = std::max(most, selection().NumSeen(batch.first + group[i], slots));
+  }
+  Scores({queries, group.size()}, most, head, batch, compute, buffers.scores);
+  for (size_t i = 0; i < group.size(); ++i) {
+    const int64_t self = batch.first + group[i];
+    const ChunkSlot& chunk = batch.chunks[group[i]];
+    int* selected = buffers.selected + int64_t(i) * slots;
+    float* weights = buffers.weights + int64_t(i) * slots;
+    const int count =
+        selection().Weigh(self,
+                          {buffers.scores + int64_t(i) * most,
+                           size_t(selection().NumSeen(self, slots))},
+                          buffers.spare, selected, weights);
+    buffers.mixes[i] = {{selected, size_t(count)}, weights, mix(chunk, head)};
+    std::fill_n(mix(chunk, head), head_floats(), 0.0f);
+    log_priors(chunk)[head] =
+        PriorOf(group[i], head, batch, buffers.mixes[i].slots, weights);
+  }
+  MixStates(batch.states, head, head_floats(), {buffers.mixes, group.size()},
+            compute.workspace());
+}
+
 void BsbrAttention::Exchange(int head, const BatchView& batch,
                              ComputeContext& compute) const {
   if (gate(batch.layer, head) == 0) return;
-  const int64_t slots = batch.slots();
+  const size_t slots = size_t(batch.slots());
+  const size_t rows = std::min(batch.chunks.size(), size_t{kGroup});
   Workspace& workspace = compute.workspace();
-  float* weights =
-      workspace.Allocate<float>(batch.chunks.size() * size_t(slots));
-  auto* mixes = workspace.Allocate<float*>(batch.chunks.size());
-  size_t rows = 0;
-  for (int i = 0; i < static_cast<int>(batch.chunks.size()); ++i) {
-    if (!SeesOthers(i, batch)) continue;
-    float* row = weights + int64_t(rows) * slots;
-    const int64_t selected = Weights(i, head, batch, compute, row);
-    log_priors(batch.chunks[i])[head] = PriorOf(i, head, batch, selected, row);
-    mixes[rows] = mix(batch.chunks[i], head);
-    std::fill_n(mixes[rows++], head_floats(), 0.0f);
-  }
-  // Only states that somebody takes something from are read.
-  auto* used = workspace.Allocate<int64_t>(size_t(slots));
-  int64_t num_used = 0;
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    bool is_used = false;
-    for (size_t r = 0; r < rows; ++r) {
-      is_used = is_used || weights[int64_t(r) * slots + slot] != 0;
+  const Buffers buffers = {workspace.Allocate<float>(rows * slots),
+                           workspace.Allocate<int>(rows * slots),
+                           workspace.Allocate<float>(rows * slots),
+                           workspace.Allocate<int>(slots),
+                           workspace.Allocate<StateMix>(rows)};
+  int group[kGroup];
+  size_t size = 0;
+  const int chunks = static_cast<int>(batch.chunks.size());
+  for (int i = 0; i < chunks; ++i) {
+    if (SeesOthers(i, batch)) group[size++] = i;
+    if (size == kGroup || (i + 1 == chunks && size > 0)) {
+      MixGroup({group, size}, head, batch, buffers, compute);
+      size = 0;
     }
-    if (!is_used) continue;
-    for (size_t r = 0; r < rows; ++r) {
-      weights[int64_t(r) * slots + num_used] =
-          weights[int64_t(r) * slots + slot];
-    }
-    used[num_used++] = slot;
-  }
-  auto* sources = workspace.Allocate<const float*>(size_t(kTile));
-  float* decoded = workspace.Allocate<float>(size_t(kTile * head_floats()));
-  for (int64_t begin = 0; begin < num_used; begin += kTile) {
-    const int64_t count = std::min(kTile, num_used - begin);
-    for (int64_t i = 0; i < count; ++i) {
-      sources[i] =
-          batch.states.Head(used[begin + i], head, decoded + i * head_floats());
-    }
-    WeightedSum({.x = {sources, size_t(count)},
-                 .weights = weights + begin,
-                 .weight_stride = slots,
-                 .y = {mixes, rows},
-                 .size = head_floats()});
   }
 }
 
@@ -258,7 +266,9 @@ void BsbrAttention::Finish(int chunk, const BatchView& batch,
                    compute);
     if (!slot.wants_weights()) continue;
     float* weights = workspace.Allocate<float>(size_t(batch.slots()));
-    Weights(chunk, head, batch, compute, weights);
+    Scores(meta_query(slot) + head * d, chunk, head, batch, compute, weights);
+    selection().WeighInPlace(batch.first + chunk,
+                             {weights, size_t(batch.slots())}, compute);
     Report(weights, chunk, head, batch);
   }
 }

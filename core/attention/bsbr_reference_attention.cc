@@ -29,6 +29,7 @@
 #include "core/base/strings.h"
 #include "core/compute/matmul.h"
 #include "core/compute/vector_ops.h"
+#include "core/compute/weighted_sum.h"
 
 namespace longhand {
 namespace {

@@ -27,20 +27,23 @@ class ChunkSelection {
     return NumSeen(self, slots) > (self < NumSeen(self, slots) ? 1 : 0);
   }
 
-  // The chunks that `self` retrieves from, ascending; valid until the
-  // workspace is reset. scores: [NumSeen]. REQUIRES: SeesOthers.
-  absl::Span<const int> Select(int64_t self, absl::Span<const float> scores,
-                               ComputeContext& compute) const;
+  // The chunks that `self` retrieves from, ascending, to selected; gives their
+  // number. scores: [NumSeen]; selected and spare: [NumSeen], the latter to
+  // work in. REQUIRES: SeesOthers.
+  int Select(int64_t self, absl::Span<const float> scores, int* spare,
+             int* selected) const;
 
-  // In place, scores [slots] to weights: a softmax over the selected chunks,
-  // then the anchors' share; 0 for all other chunks. Gives the number of
-  // selected chunks. REQUIRES: SeesOthers.
-  int64_t Weigh(int64_t self, absl::Span<float> scores,
-                ComputeContext& compute) const;
+  // The same with weights, which sum to 1, beside: a softmax over the selected
+  // chunks, then the anchors' share.
+  int Weigh(int64_t self, absl::Span<const float> scores, int* spare,
+            int* selected, float* weights) const;
+
+  // In place, scores [slots] to weights: 0 for chunks that are not selected.
+  // Gives the number of selected chunks. REQUIRES: SeesOthers.
+  int64_t WeighInPlace(int64_t self, absl::Span<float> scores,
+                       ComputeContext& compute) const;
 
  private:
-  bool IsPinned(int64_t slot, int64_t self) const;
-
   const RetrievalOptions& options_;
 };
 

@@ -30,6 +30,7 @@
 #include "core/compute/matmul.h"
 #include "core/compute/merge_ops.h"
 #include "core/compute/vector_ops.h"
+#include "core/compute/weighted_sum.h"
 
 namespace longhand {
 namespace {
@@ -192,8 +193,8 @@ int64_t CumulantAttention::Weights(int chunk, int head, const BatchView& batch,
     weights[slot] =
         LogMass(weights[slot], scale * scale * spread, tokens(batch, slot));
   }
-  return selection().Weigh(batch.first + chunk,
-                           {weights, size_t(batch.slots())}, compute);
+  return selection().WeighInPlace(batch.first + chunk,
+                                  {weights, size_t(batch.slots())}, compute);
 }
 
 void CumulantAttention::AddMass(const ChunkSlot& chunk, int head, float scale,

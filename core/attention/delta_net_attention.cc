@@ -25,6 +25,7 @@
 #include "core/attention/attention.h"
 #include "core/compute/matmul.h"
 #include "core/compute/vector_ops.h"
+#include "core/compute/weighted_sum.h"
 
 namespace longhand {
 namespace {

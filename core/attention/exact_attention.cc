@@ -117,7 +117,11 @@ absl::Span<const int> ExactAttention::Choose(int chunk, const BatchView& batch,
   for (int64_t slot = 0; slot < seen; ++slot) {
     mean[slot] += std::log(tokens(batch, slot));
   }
-  return selection().Select(self, {mean, size_t(seen)}, compute);
+  int* spare = compute.workspace().Allocate<int>(size_t(seen));
+  int* selected = compute.workspace().Allocate<int>(size_t(seen));
+  const int count =
+      selection().Select(self, {mean, size_t(seen)}, spare, selected);
+  return {selected, size_t(count)};
 }
 
 void ExactAttention::Attend(int chunk, int head, const BatchView& batch,

@@ -7,6 +7,7 @@
 #include "core/attention/adapter.h"
 #include "core/base/error.h"
 #include "core/compute/merge_ops.h"
+#include "core/compute/score_ops.h"
 #include "core/compute/vector_ops.h"
 
 namespace longhand {
@@ -132,13 +133,24 @@ void RetrievalAttention::Scores(const float* meta_query, int chunk, int head,
                                 float* scores) const {
   const int64_t slots = batch.slots();
   const int64_t seen = selection_.NumSeen(batch.first + chunk, slots);
+  std::fill(scores + seen, scores + slots, 0.0f);
+  Scores({&meta_query, 1}, seen, head, batch, compute, scores);
+}
+
+void RetrievalAttention::Scores(absl::Span<const float* const> meta_queries,
+                                int64_t seen, int head, const BatchView& batch,
+                                ComputeContext& compute, float* scores) const {
   auto* keys = compute.workspace().Allocate<const float*>(size_t(seen));
   for (int64_t slot = 0; slot < seen; ++slot) {
     keys[slot] = meta_key(batch, slot, head);
   }
-  std::fill(scores + seen, scores + slots, 0.0f);
-  Dots(meta_query, {keys, size_t(seen)}, options_.head_dim,
-       ScoreScale(batch.layer, head), scores);
+  longhand::Scores({.queries = meta_queries,
+                    .keys = {keys, size_t(seen)},
+                    .size = options_.head_dim,
+                    .factor = ScoreScale(batch.layer, head),
+                    .scores = scores,
+                    .score_stride = seen},
+                   compute.workspace());
 }
 
 void RetrievalAttention::Report(const float* weights, int chunk, int head,

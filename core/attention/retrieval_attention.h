@@ -76,6 +76,12 @@ class RetrievalAttention : public Attention {
               const BatchView& batch, ComputeContext& compute,
               float* scores) const;
 
+  // scores[queries, seen] = the same for several chunks and the first `seen`
+  // slots. meta_queries: each [head_dim].
+  void Scores(absl::Span<const float* const> meta_queries, int64_t seen,
+              int head, const BatchView& batch, ComputeContext& compute,
+              float* scores) const;
+
   // Adds a head's weights [slots] to what was asked for.
   void Report(const float* weights, int chunk, int head,
               const BatchView& batch) const;

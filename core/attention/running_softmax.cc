@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/compute/merge_ops.h"
 #include "core/compute/vector_ops.h"
+#include "core/compute/weighted_sum.h"
 
 namespace longhand {
 namespace {

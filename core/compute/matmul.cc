@@ -178,12 +178,4 @@ uint64_t PackedLinear::byte_size() const {
          impl_->channel_scales.byte_size() + impl_->weight_sums.byte_size();
 }
 
-void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
-          const MatrixView& b, float* dst, int64_t dst_stride) {
-  dnnl_status_t status = dnnl_sgemm(
-      a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, alpha,
-      a.data, a.stride, b.data, b.stride, 0.0f, dst, dst_stride);
-  LH_CHECK(status == dnnl_success);
-}
-
 }  // namespace longhand

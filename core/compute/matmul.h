@@ -74,8 +74,8 @@ struct MatrixView {
   bool transposed = false;  // the operand is the matrix's transpose
 };
 
-// dst[m, n] = alpha * a[m, k] * b[k, n], with dst's row stride. Runs on the
-// calling thread, whose ComputeContext must exist.
+// dst[m, n] = alpha * a[m, k] * b[k, n], with dst's row stride. For the small
+// products of attention: a row's result does not depend on the other rows.
 void Gemm(int m, int n, int k, float alpha, const MatrixView& a,
           const MatrixView& b, float* dst, int64_t dst_stride);
 

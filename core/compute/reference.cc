@@ -199,4 +199,26 @@ void SoftmaxAttention(const SoftmaxAttentionArgs& args) {
   }
 }
 
+void Scores(const ScoresArgs& args) {
+  for (size_t r = 0; r < args.queries.size(); ++r) {
+    for (size_t s = 0; s < args.keys.size(); ++s) {
+      double sum = 0;
+      for (int64_t i = 0; i < args.size; ++i) {
+        sum += double{args.queries[r][i]} * args.keys[s][i];
+      }
+      args.scores[int64_t(r) * args.score_stride + int64_t(s)] =
+          static_cast<float>(args.factor * sum);
+    }
+  }
+}
+
+int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,
+                       int* out) {
+  int64_t count = 0;
+  for (int i = begin; i < end; ++i) {
+    if (x[i] >= threshold) out[count++] = i;
+  }
+  return count;
+}
+
 }  // namespace longhand::reference

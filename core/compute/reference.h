@@ -9,8 +9,10 @@
 #include "core/compute/matmul.h"
 #include "core/compute/merge_ops.h"
 #include "core/compute/quantize.h"
+#include "core/compute/score_ops.h"
 #include "core/compute/softmax_attention.h"
 #include "core/compute/vector_ops.h"
+#include "core/compute/weighted_sum.h"
 
 namespace longhand::reference {
 
@@ -60,6 +62,10 @@ void RowDots(const float* a, int64_t stride, int rows, const float* b,
 void BlendRows(const BlendRowsArgs& args);
 
 void SoftmaxAttention(const SoftmaxAttentionArgs& args);
+
+void Scores(const ScoresArgs& args);
+int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,
+                       int* out);
 
 }  // namespace longhand::reference
 

@@ -11,133 +11,16 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
+#include "core/compute/panels-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace longhand {
 namespace HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
 // Keys whose scores are there at one time, and whose packed keys and values
 // stay in the second-level cache. Chunks are rarely longer.
 constexpr int kKeyBlock = 1024;
-// Queries in work together: with two vectors of results each they leave AVX2's
-// registers room for the operands.
-constexpr int kMaxRows = 6;
-
-// Columns of a packed panel: what a row's registers hold.
-HWY_INLINE int PanelWidth() { return 2 * static_cast<int>(hn::Lanes(D())); }
-
-HWY_INLINE int RoundUp(int size, int multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
-
-// A matrix [depth, columns] as panels: [columns / width][depth][width], the
-// last one filled up with zeros.
-struct Panels {
-  float* data;
-  int depth;
-  int64_t size() const { return int64_t{depth} * PanelWidth(); }
-};
-
-// The transpose of 4 rows of 4: out[c * width + r] = factor * rows[r][c].
-HWY_INLINE void TransposeBlock(const float* rows, int64_t stride, float factor,
-                               float* out, int64_t width) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int r = 0; r < 4; ++r) {
-    for (int c = 0; c < 4; ++c) {
-      out[c * width + r] = factor * rows[r * stride + c];
-    }
-  }
-#else
-  const hn::FixedTag<float, 4> d;
-  const auto scale = hn::Set(d, factor);
-  const auto a = hn::Mul(scale, hn::LoadU(d, rows));
-  const auto b = hn::Mul(scale, hn::LoadU(d, rows + stride));
-  const auto c = hn::Mul(scale, hn::LoadU(d, rows + 2 * stride));
-  const auto e = hn::Mul(scale, hn::LoadU(d, rows + 3 * stride));
-  const auto ab_low = hn::InterleaveLower(d, a, b);
-  const auto ce_low = hn::InterleaveLower(d, c, e);
-  const auto ab_high = hn::InterleaveUpper(d, a, b);
-  const auto ce_high = hn::InterleaveUpper(d, c, e);
-  hn::StoreU(hn::ConcatLowerLower(d, ce_low, ab_low), d, out);
-  hn::StoreU(hn::ConcatUpperUpper(d, ce_low, ab_low), d, out + width);
-  hn::StoreU(hn::ConcatLowerLower(d, ce_high, ab_high), d, out + 2 * width);
-  hn::StoreU(hn::ConcatUpperUpper(d, ce_high, ab_high), d, out + 3 * width);
-#endif
-}
-
-// Panels of the transpose of factor * rows[count, depth].
-void PackTransposed(const float* rows, int64_t stride, int count, float factor,
-                    const Panels& panels) {
-  const int width = PanelWidth();
-  for (int begin = 0; begin < count; begin += width) {
-    float* panel = panels.data + begin / width * panels.size();
-    const int columns = std::min(width, count - begin);
-    if (columns < width) std::fill_n(panel, panels.size(), 0.0f);
-    const float* block = rows + begin * stride;
-    int c = 0;
-    for (; c + 4 <= columns; c += 4) {
-      int k = 0;
-      for (; k + 4 <= panels.depth; k += 4) {
-        TransposeBlock(block + c * stride + k, stride, factor,
-                       panel + int64_t{k} * width + c, width);
-      }
-      for (; k < panels.depth; ++k) {
-        for (int i = c; i < c + 4; ++i) {
-          panel[int64_t{k} * width + i] = factor * block[i * stride + k];
-        }
-      }
-    }
-    for (; c < columns; ++c) {
-      for (int k = 0; k < panels.depth; ++k) {
-        panel[int64_t{k} * width + c] = factor * block[c * stride + k];
-      }
-    }
-  }
-}
-
-// Panels of rows[depth, columns].
-void Pack(const float* rows, int64_t stride, int columns,
-          const Panels& panels) {
-  const int width = PanelWidth();
-  for (int begin = 0; begin < columns; begin += width) {
-    float* panel = panels.data + begin / width * panels.size();
-    const int count = std::min(width, columns - begin);
-    for (int k = 0; k < panels.depth; ++k) {
-      float* out = std::copy_n(rows + k * stride + begin, count,
-                               panel + int64_t{k} * width);
-      std::fill_n(out, width - count, 0.0f);
-    }
-  }
-}
-
-// out[r] = a[r] * panel for kRows rows of `depth`, two vectors each.
-template <int kRows, typename Store>
-HWY_INLINE void MultiplyPanel(const float* HWY_RESTRICT a, int64_t stride,
-                              int depth, const float* HWY_RESTRICT panel,
-                              Store&& store) {
-  const D d;
-  const size_t lanes = hn::Lanes(d);
-  V left[kRows], right[kRows];
-  HWY_UNROLL(6)
-  for (int r = 0; r < kRows; ++r) left[r] = right[r] = hn::Zero(d);
-  for (int k = 0; k < depth; ++k, panel += 2 * lanes) {
-    const V b0 = hn::LoadU(d, panel);
-    const V b1 = hn::LoadU(d, panel + lanes);
-    HWY_UNROLL(6)
-    for (int r = 0; r < kRows; ++r) {
-      const V x = hn::Set(d, a[r * stride + k]);
-      left[r] = hn::MulAdd(x, b0, left[r]);
-      right[r] = hn::MulAdd(x, b1, right[r]);
-    }
-  }
-  HWY_UNROLL(6)
-  for (int r = 0; r < kRows; ++r) store(r, left[r], right[r]);
-}
 
 // What the walk over the blocks of keys keeps of each query.
 struct RunningRow {
@@ -190,32 +73,6 @@ HWY_INLINE float Exponentials(const Block& block, int padded, float* scores,
   return factor;
 }
 
-// y[0, count) = kept * y + scale * (left, right).
-HWY_INLINE void Blend(V left, V right, float scale, float kept, int count,
-                      float* y) {
-  const D d;
-  const int lanes = static_cast<int>(hn::Lanes(d));
-  const V by = hn::Set(d, scale);
-  left = hn::Mul(left, by);
-  right = hn::Mul(right, by);
-  if (count == 2 * lanes) {
-    if (kept != 0) {
-      const V keep = hn::Set(d, kept);
-      left = hn::MulAdd(keep, hn::LoadU(d, y), left);
-      right = hn::MulAdd(keep, hn::LoadU(d, y + lanes), right);
-    }
-    hn::StoreU(left, d, y);
-    hn::StoreU(right, d, y + lanes);
-    return;
-  }
-  HWY_ALIGN float values[2 * hn::MaxLanes(D())];
-  hn::StoreU(left, d, values);
-  hn::StoreU(right, d, values + lanes);
-  for (int i = 0; i < count; ++i) {
-    y[i] = kept != 0 ? kept * y[i] + values[i] : values[i];
-  }
-}
-
 // kRows queries from `query` on against one block. scores: [kRows, padded].
 template <int kRows>
 HWY_INLINE void AttendRows(const SoftmaxAttentionArgs& args, const Block& block,
@@ -225,14 +82,14 @@ HWY_INLINE void AttendRows(const SoftmaxAttentionArgs& args, const Block& block,
   const int padded = RoundUp(block.count, width);
   const int64_t lanes = width / 2;
   for (int begin = 0; begin < padded; begin += width) {
-    MultiplyPanel<kRows>(args.queries + query * args.query_stride,
-                         args.query_stride, args.head_dim,
-                         block.keys.data + begin / width * block.keys.size(),
-                         [&](int r, V left, V right) HWY_ATTR {
-                           float* out = scores + int64_t{r} * padded + begin;
-                           hn::StoreU(left, d, out);
-                           hn::StoreU(right, d, out + lanes);
-                         });
+    MultiplyPanel<kRows>(
+        {args.queries + query * args.query_stride, args.query_stride, 1},
+        args.head_dim, block.keys.data + begin / width * block.keys.size(),
+        [&](int r, V left, V right) HWY_ATTR {
+          float* out = scores + int64_t{r} * padded + begin;
+          hn::StoreU(left, d, out);
+          hn::StoreU(right, d, out + lanes);
+        });
   }
   float kept[kRows], scale[kRows];
   for (int r = 0; r < kRows; ++r) {
@@ -246,36 +103,22 @@ HWY_INLINE void AttendRows(const SoftmaxAttentionArgs& args, const Block& block,
   }
   for (int begin = 0; begin < args.head_dim; begin += width) {
     MultiplyPanel<kRows>(
-        scores, padded, block.count,
+        {scores, padded, 1}, block.count,
         block.values.data + begin / width * block.values.size(),
         [&](int r, V left, V right) HWY_ATTR {
-          Blend(left, right, scale[r], kept[r],
-                std::min(width, args.head_dim - begin),
-                args.context + (query + r) * args.context_stride + begin);
+          StoreBlended(
+              left, right, scale[r], kept[r],
+              std::min(width, args.head_dim - begin),
+              args.context + (query + r) * args.context_stride + begin);
         });
   }
 }
 
 void AttendBlock(const SoftmaxAttentionArgs& args, const Block& block,
                  float* scores, RunningRow* running) {
-  int query = 0;
-  for (; query + kMaxRows <= args.num_queries; query += kMaxRows) {
-    AttendRows<kMaxRows>(args, block, query, scores, running);
-  }
-  switch (args.num_queries - query) {
-    case 1:
-      return AttendRows<1>(args, block, query, scores, running);
-    case 2:
-      return AttendRows<2>(args, block, query, scores, running);
-    case 3:
-      return AttendRows<3>(args, block, query, scores, running);
-    case 4:
-      return AttendRows<4>(args, block, query, scores, running);
-    case 5:
-      return AttendRows<5>(args, block, query, scores, running);
-    default:
-      return;
-  }
+  ForEachRowTile(args.num_queries, [&](auto rows, int query) HWY_ATTR {
+    AttendRows<decltype(rows)::value>(args, block, query, scores, running);
+  });
 }
 
 // The same arguments for one head alone.
@@ -311,7 +154,7 @@ void AttendHead(const SoftmaxAttentionArgs& args, const Buffers& buffers) {
     PackTransposed(args.keys + begin * args.key_stride, args.key_stride, count,
                    args.scale, block.keys);
     Pack(args.values + begin * args.key_stride, args.key_stride, args.head_dim,
-         block.values);
+         1.0f, block.values);
     AttendBlock(args, block, buffers.scores, buffers.running);
   }
 }

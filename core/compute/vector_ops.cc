@@ -156,92 +156,6 @@ void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
   for (size_t s = 0; s < x.size(); ++s) out[s] = factor * Dot(a, x[s], size);
 }
 
-// Sources are taken kSources at a time, so that each pass over y is paid for by
-// several multiply-adds and only that many streams are read at once; rows and
-// vectors are taken in tiles of kRows x kVectors, so that there are more
-// multiply-adds than loads.
-constexpr int kSources = 8;
-constexpr int kRows = 4;
-constexpr int kVectors = 2;
-
-// y[row + r][i + v * lanes] for a tile; `load` and `store` take a pointer.
-template <int kRowCount, int kVectorCount, typename Load, typename Store>
-HWY_INLINE void WeightedSumTile(const WeightedSumArgs& args, size_t row,
-                                absl::Span<const float* const> x,
-                                const float* weights, int64_t i, Load&& load,
-                                Store&& store) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  V acc[kRowCount][kVectorCount];
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRowCount; ++r) {
-    HWY_UNROLL(2)
-    for (int v = 0; v < kVectorCount; ++v) {
-      acc[r][v] = load(args.y[row + r] + i + v * lanes);
-    }
-  }
-  for (size_t s = 0; s < x.size(); ++s) {
-    V source[kVectorCount];
-    HWY_UNROLL(2)
-    for (int v = 0; v < kVectorCount; ++v) {
-      source[v] = load(x[s] + i + v * lanes);
-    }
-    HWY_UNROLL(4)
-    for (int r = 0; r < kRowCount; ++r) {
-      const V weight = hn::Set(d, weights[r * args.weight_stride + s]);
-      HWY_UNROLL(2)
-      for (int v = 0; v < kVectorCount; ++v) {
-        acc[r][v] = hn::MulAdd(weight, source[v], acc[r][v]);
-      }
-    }
-  }
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRowCount; ++r) {
-    HWY_UNROLL(2)
-    for (int v = 0; v < kVectorCount; ++v) {
-      store(acc[r][v], args.y[row + r] + i + v * lanes);
-    }
-  }
-}
-
-template <int kRowCount>
-HWY_INLINE void WeightedSumBlock(const WeightedSumArgs& args, size_t row,
-                                 size_t source, size_t sources) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  const float* weights = args.weights + row * args.weight_stride + source;
-  const absl::Span<const float* const> x = args.x.subspan(source, sources);
-  const auto load = [&](const float* p) HWY_ATTR { return hn::LoadU(d, p); };
-  const auto store = [&](V v, float* p) HWY_ATTR { hn::StoreU(v, d, p); };
-  int64_t i = 0;
-  for (; i + kVectors * lanes <= args.size; i += kVectors * lanes) {
-    WeightedSumTile<kRowCount, kVectors>(args, row, x, weights, i, load, store);
-  }
-  for (; i + lanes <= args.size; i += lanes) {
-    WeightedSumTile<kRowCount, 1>(args, row, x, weights, i, load, store);
-  }
-  if (i < args.size) {
-    const size_t count = static_cast<size_t>(args.size - i);
-    WeightedSumTile<kRowCount, 1>(
-        args, row, x, weights, i,
-        [&](const float* p) HWY_ATTR { return LoadPartial(p, count); },
-        [&](V v, float* p) HWY_ATTR { StorePartial(v, p, count); });
-  }
-}
-
-void WeightedSum(const WeightedSumArgs& args) {
-  for (size_t source = 0; source < args.x.size(); source += kSources) {
-    const size_t sources = std::min<size_t>(kSources, args.x.size() - source);
-    size_t row = 0;
-    for (; row + kRows <= args.y.size(); row += kRows) {
-      WeightedSumBlock<kRows>(args, row, source, sources);
-    }
-    for (; row < args.y.size(); ++row) {
-      WeightedSumBlock<1>(args, row, source, sources);
-    }
-  }
-}
-
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
@@ -261,7 +175,6 @@ HWY_EXPORT(SquaredRelu);
 HWY_EXPORT(AddTo);
 HWY_EXPORT(Scale);
 HWY_EXPORT(Dots);
-HWY_EXPORT(WeightedSum);
 HWY_EXPORT(TargetName);
 
 void SoftmaxRows(float* x, int rows, int columns, int64_t stride) {
@@ -305,10 +218,6 @@ void Scale(float factor, int64_t size, float* y) {
 void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
           float factor, float* out) {
   HWY_DYNAMIC_DISPATCH(Dots)(a, x, size, factor, out);
-}
-
-void WeightedSum(const WeightedSumArgs& args) {
-  HWY_DYNAMIC_DISPATCH(WeightedSum)(args);
 }
 
 std::string VectorTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }

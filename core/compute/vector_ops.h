@@ -47,19 +47,6 @@ void Scale(float factor, int64_t size, float* y);
 void Dots(const float* a, absl::Span<const float* const> x, int64_t size,
           float factor, float* out);
 
-// For r in [0, rows): y[r] += sum over s in order of
-// weights[r * weight_stride + s] * x[s], vectors of `size`. The order of
-// summation of one row does not depend on the other rows, nor on how the
-// sources are divided over several calls.
-struct WeightedSumArgs {
-  absl::Span<const float* const> x;  // [sources] of [size]
-  const float* weights;              // [rows, sources]
-  int64_t weight_stride;
-  absl::Span<float* const> y;  // [rows] of [size]
-  int64_t size;
-};
-void WeightedSum(const WeightedSumArgs& args);
-
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_COMPUTE_VECTOR_OPS_H_

@@ -97,6 +97,7 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
       slots_states_.push_back(chunk.state.get());
     }
   }
+  slots_.reserve(inputs_.size());
   view_.first = options.kind == PassKind::kRetrieve ? options.first
                                                     : int64_t(states_.size());
 }

@@ -274,18 +274,26 @@ TEST_P(PrecisionTest, ManyThreadsGiveTheSame) {
 }
 
 TEST(Gemm, MatchesTheReferenceWithStridesAndTransposes) {
-  ComputeContext context;
-  const std::vector<float> a = Random(200 * 200, 1), b = Random(200 * 200, 2);
-  for (bool a_transposed : {false, true}) {
-    for (bool b_transposed : {false, true}) {
-      for (int m : {1, 31, 128}) {
+  struct Size {
+    int m, n, k;
+  };
+  constexpr Size kSizes[] = {{1, 1, 1},   {1, 32, 33},  {6, 16, 8},
+                             {31, 32, 5}, {7, 33, 256}, {12, 31, 257},
+                             {5, 48, 0},  {128, 32, 33}};
+  const std::vector<float> a = Random(300 * 300, 1), b = Random(300 * 300, 2);
+  for (const Size& size : kSizes) {
+    for (bool a_transposed : {false, true}) {
+      for (bool b_transposed : {false, true}) {
+        const MatrixView left = {a.data(), 280, a_transposed};
+        const MatrixView right = {b.data(), 290, b_transposed};
+        // What lies between the rows must stay.
         std::vector<float> fast = Random(200 * 200, 3), slow = fast;
-        Gemm(m, 32, 33, 0.25f, {a.data(), 180, a_transposed},
-             {b.data(), 190, b_transposed}, fast.data(), 100);
-        reference::Gemm(m, 32, 33, 0.25f, {a.data(), 180, a_transposed},
-                        {b.data(), 190, b_transposed}, slow.data(), 100);
+        Gemm(size.m, size.n, size.k, 0.25f, left, right, fast.data(), 100);
+        reference::Gemm(size.m, size.n, size.k, 0.25f, left, right, slow.data(),
+                        100);
         for (size_t i = 0; i < fast.size(); ++i) {
-          ASSERT_NEAR(fast[i], slow[i], 1e-4);
+          ASSERT_NEAR(fast[i], slow[i], 1e-4)
+              << size.m << " x " << size.n << " x " << size.k;
         }
       }
     }

@@ -113,59 +113,5 @@ TEST(VectorOps, Dots) {
   }
 }
 
-struct WeightedSumCase {
-  std::vector<std::vector<float>> sources, sums;
-  std::vector<const float*> x;
-  std::vector<float*> y;
-  std::vector<float> weights;
-
-  WeightedSumCase(int rows, int count, int64_t size) {
-    for (int s = 0; s < count; ++s) sources.push_back(Random(size, 10 + s));
-    for (int r = 0; r < rows; ++r) sums.push_back(Random(size, 100 + r));
-    weights = Random(int64_t{rows} * count, 9);
-    for (auto& source : sources) x.push_back(source.data());
-    for (auto& sum : sums) y.push_back(sum.data());
-  }
-  WeightedSumArgs Args(int64_t size) {
-    return {.x = x,
-            .weights = weights.data(),
-            .weight_stride = int64_t(x.size()),
-            .y = absl::MakeSpan(y),
-            .size = size};
-  }
-};
-
-TEST(VectorOps, WeightedSum) {
-  for (int rows : {1, 3, 4, 9}) {
-    for (int count : {1, 7, 8, 20}) {
-      for (int64_t size : {1, 9, 64, 1056}) {
-        WeightedSumCase fast(rows, count, size), slow(rows, count, size);
-        WeightedSum(fast.Args(size));
-        reference::WeightedSum(slow.Args(size));
-        for (int r = 0; r < rows; ++r) {
-          ExpectNear(fast.sums[r], slow.sums[r], 1e-5);
-        }
-      }
-    }
-  }
-}
-
-TEST(VectorOps, WeightedSumOfARowDoesNotDependOnItsMates) {
-  WeightedSumCase together(9, 20, 70), alone(9, 20, 70);
-  WeightedSum(together.Args(70));
-  for (size_t r = 0; r < alone.y.size(); ++r) {
-    // Row by row, and its sources in two calls.
-    WeightedSumArgs args = alone.Args(70);
-    args.y = args.y.subspan(r, 1);
-    args.weights += r * alone.x.size();
-    args.x = absl::MakeConstSpan(alone.x).subspan(0, 5);
-    WeightedSum(args);
-    args.x = absl::MakeConstSpan(alone.x).subspan(5);
-    args.weights += 5;
-    WeightedSum(args);
-  }
-  EXPECT_EQ(together.sums, alone.sums);
-}
-
 }  // namespace
 }  // namespace longhand

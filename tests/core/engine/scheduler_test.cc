@@ -93,8 +93,14 @@ TEST_F(SchedulerTest, WhatHasWaitedLongestIsNotStarved) {
 }
 
 TEST_F(SchedulerTest, AnItemMaySubmitWhileTheSchedulerStops) {
-  scheduler_->Submit(
-      std::make_shared<Task>([] {}, [this] { Submit('z', 2, kLong); }), 1);
+  Scheduler* const scheduler = scheduler_.get();
+  const auto more = std::make_shared<Task>([this] {
+    absl::MutexLock lock(&mu_);
+    order_ += 'z';
+  });
+  scheduler->Submit(
+      std::make_shared<Task>([] {}, [=] { scheduler->Submit(more, 2, kLong); }),
+      1);
   EXPECT_EQ(Run(), "zz");
 }
 
