@@ -7,9 +7,9 @@
 namespace longhand {
 namespace {
 
-// Blocks that are decoded and summed at a time: with those of the next tile and
-// the sums they stay in the second-level cache.
-constexpr int64_t kTile = 32;
+// Blocks that are decoded and summed at a time: with the sums they stay in the
+// second-level cache.
+constexpr int64_t kTile = 64;
 // All sums of a tile together go through the blocks several times as fast as
 // one after the other, but meet blocks that a sum takes nothing from.
 constexpr int64_t kDenseAdvantage = 3;
@@ -35,24 +35,32 @@ class StateMixer {
 
   void Run() {
     for (int64_t begin = 0; begin < num_used_; begin += kTile) {
-      const absl::Span<const float* const> blocks = Load(begin);
-      const absl::Span<const float* const> next = Upcoming(begin + kTile);
-      if (FillWeights(begin, int64_t(blocks.size()))) {
-        WeightedSum({.x = blocks,
-                     .weights = weights_,
-                     .weight_stride = kTile,
-                     .y = {sums_, mixes_.size()},
-                     .size = head_floats_,
-                     .next = next});
-      } else {
-        SumEach(blocks, next);
+      const int64_t count = std::min<int64_t>(kTile, num_used_ - begin);
+      const int64_t taken = FillWeights(begin, count);
+      if (kDenseAdvantage * taken < int64_t(mixes_.size()) * count) {
+        Load(begin, count, /*together=*/false);
+        SumEach(count);
+        continue;
       }
+      Load(begin, count, /*together=*/mixes_.size() > 1);
+      WeightedSum({.x = {blocks_, size_t(count)},
+                   .weights = weights_,
+                   .weight_stride = kTile,
+                   .y = {sums_, mixes_.size()},
+                   .size = head_floats_});
     }
   }
 
  private:
   // The slots that somebody takes something from, and their places among these.
   void FindUsed() {
+    if (mixes_.size() == 1) {
+      const StateMix& mix = mixes_[0];
+      for (size_t i = 0; i < mix.slots.size(); ++i) {
+        if (mix.weights[i] != 0) Use(mix.slots[i]);
+      }
+      return;
+    }
     std::fill_n(place_, states_.size(), 0);
     for (const StateMix& mix : mixes_) {
       for (size_t i = 0; i < mix.slots.size(); ++i) {
@@ -60,37 +68,30 @@ class StateMixer {
       }
     }
     for (int slot = 0; slot < static_cast<int>(states_.size()); ++slot) {
-      if (place_[slot] == 0) continue;
-      place_[slot] = num_used_;
-      used_[num_used_++] = slot;
+      if (place_[slot] != 0) Use(slot);
     }
   }
+  void Use(int slot) {
+    place_[slot] = num_used_;
+    used_[num_used_++] = slot;
+  }
 
-  absl::Span<const float* const> Load(int64_t begin) {
-    const int64_t count = std::min<int64_t>(kTile, num_used_ - begin);
+  // `count` blocks from `begin` on, side by side if they will be read several
+  // times with others between.
+  void Load(int64_t begin, int64_t count, bool together) {
     for (int64_t i = 0; i < count; ++i) {
-      blocks_[i] =
-          states_.Head(used_[begin + i], head_, decoded_ + i * head_floats_);
+      float* buffer = decoded_ + i * head_floats_;
+      blocks_[i] = states_.Head(used_[begin + i], head_, buffer);
+      if (together && blocks_[i] != buffer) {
+        std::copy_n(blocks_[i], head_floats_, buffer);
+        blocks_[i] = buffer;
+      }
     }
-    return {blocks_, size_t(count)};
   }
 
-  // What is read for the tile from `begin` on, as far as it need not be
-  // decoded.
-  absl::Span<const float* const> Upcoming(int64_t begin) {
-    int64_t count = 0;
-    for (int64_t i = begin; i < std::min<int64_t>(begin + kTile, num_used_);
-         ++i) {
-      const ChunkState& state = *states_.chunks[size_t(used_[i])];
-      if (!state.codec().is_identity()) continue;
-      upcoming_[count++] = states_.Head(used_[i], head_, nullptr);
-    }
-    return {upcoming_, size_t(count)};
-  }
-
-  // weights_[mixes, kTile] of `count` blocks from `begin` on; whether they are
-  // many enough to sum all together.
-  bool FillWeights(int64_t begin, int64_t count) {
+  // weights_[mixes, kTile] of `count` blocks from `begin` on; gives how many of
+  // them are not 0.
+  int64_t FillWeights(int64_t begin, int64_t count) {
     std::fill_n(weights_, int64_t(mixes_.size()) * kTile, 0.0f);
     int64_t taken = 0;
     for (size_t m = 0; m < mixes_.size(); ++m) {
@@ -105,30 +106,26 @@ class StateMixer {
         ++taken;
       }
     }
-    return kDenseAdvantage * taken >= int64_t(mixes_.size()) * count;
+    return taken;
   }
 
   // Mix by mix, without what it takes nothing from.
-  void SumEach(absl::Span<const float* const> blocks,
-               absl::Span<const float* const> next) {
-    const size_t share = (next.size() + mixes_.size() - 1) / mixes_.size();
+  void SumEach(int64_t count) {
     for (size_t m = 0; m < mixes_.size(); ++m) {
       const float* row = weights_ + int64_t(m) * kTile;
       const float* x[kTile];
       float weights[kTile];
-      size_t count = 0;
-      for (size_t i = 0; i < blocks.size(); ++i) {
+      size_t taken = 0;
+      for (int64_t i = 0; i < count; ++i) {
         if (row[i] == 0) continue;
-        x[count] = blocks[i];
-        weights[count++] = row[i];
+        x[taken] = blocks_[i];
+        weights[taken++] = row[i];
       }
-      WeightedSum(
-          {.x = {x, count},
-           .weights = weights,
-           .weight_stride = kTile,
-           .y = {sums_ + m, 1},
-           .size = head_floats_,
-           .next = next.subspan(std::min(m * share, next.size()), share)});
+      WeightedSum({.x = {x, taken},
+                   .weights = weights,
+                   .weight_stride = kTile,
+                   .y = {sums_ + m, 1},
+                   .size = head_floats_});
     }
   }
 
@@ -140,10 +137,9 @@ class StateMixer {
   float** const sums_;    // [mixes]
   float* const weights_;  // [mixes, kTile]
   int* const used_;       // [num_used_]
-  int* const place_;      // [slots]
+  int* const place_;      // [slots]: of those that are used
   float* const decoded_;  // [kTile, head_floats]
   const float* blocks_[kTile];
-  const float* upcoming_[kTile];
   int num_used_ = 0;
 };
 

@@ -157,27 +157,42 @@ void Scores(const ScoresArgs& args, Workspace& workspace) {
   }
 }
 
+// Writes begin + the places of the bits of `found`.
+HWY_INLINE int* WriteFound(hn::Mask<D> found, int begin, int* out) {
+  uint8_t bytes[hn::MaxLanes(D()) / 8 + 8] = {};
+  const size_t used = hn::StoreMaskBits(D(), found, bytes);
+  for (size_t byte = 0; byte < used; ++byte) {
+    for (unsigned bits = bytes[byte]; bits != 0; bits &= bits - 1) {
+      *out++ = begin + static_cast<int>(8 * byte) + __builtin_ctz(bits);
+    }
+  }
+  return out;
+}
+
 int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,
                        int* out) {
   const D d;
-  const hn::RebindToSigned<D> di;
+  const int lanes = static_cast<int>(hn::Lanes(d));
   const V bound = hn::Set(d, threshold);
-  int64_t count = 0;
-  const auto take = [&](int64_t i, hn::Mask<D> found) HWY_ATTR {
-    if (hn::AllFalse(d, found)) return;
-    const auto indices = hn::Iota(di, begin + static_cast<int>(i));
-    count += int64_t(hn::CompressBlendedStore(
-        indices, hn::RebindMask(di, found), di, out + count));
+  const auto reach = [&](int i) HWY_ATTR {
+    return hn::Ge(hn::LoadU(d, x + i), bound);
   };
-  ForEachVector(
-      end - begin,
-      [&](int64_t i)
-          HWY_ATTR { take(i, hn::Ge(hn::LoadU(d, x + begin + i), bound)); },
-      [&](int64_t i, size_t rest) HWY_ATTR {
-        take(i, hn::And(hn::Ge(LoadPartial(x + begin + i, rest), bound),
-                        hn::FirstN(d, rest)));
-      });
-  return count;
+  int* const first = out;
+  int i = begin;
+  // Most of the time nothing is there.
+  for (; i + 4 * lanes <= end; i += 4 * lanes) {
+    const auto a = reach(i), b = reach(i + lanes), c = reach(i + 2 * lanes),
+               e = reach(i + 3 * lanes);
+    if (hn::AllFalse(d, hn::Or(hn::Or(a, b), hn::Or(c, e)))) continue;
+    out = WriteFound(a, i, out);
+    out = WriteFound(b, i + lanes, out);
+    out = WriteFound(c, i + 2 * lanes, out);
+    out = WriteFound(e, i + 3 * lanes, out);
+  }
+  for (; i < end; ++i) {
+    if (x[i] >= threshold) *out++ = i;
+  }
+  return out - first;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -7,7 +7,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/compute/weighted_sum.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "core/compute/vector_loops-inl.h"
 // clang-format on
@@ -15,8 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace longhand {
 namespace HWY_NAMESPACE {
-
-constexpr int64_t kLineFloats = 64 / sizeof(float);
 
 // Many rows: tiles of kRows x kVectors sums fill AVX2's registers, and the part
 // of the sources that they read is copied to one place first. States lie at the
@@ -33,11 +30,7 @@ HWY_INLINE int PanelWidth() {
   return kVectors * static_cast<int>(hn::Lanes(D()));
 }
 
-HWY_INLINE void PrefetchVector(const float* x, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; i += kLineFloats) hwy::Prefetch(x + i);
-}
-
-// y[r * y_stride or y rows] of kRowCount rows, kVectors each.
+// y[r][offset ...] of kRowCount rows, kVectors each.
 template <int kRowCount>
 HWY_INLINE void SumTile(const float* HWY_RESTRICT panel, size_t sources,
                         const float* HWY_RESTRICT weights, int64_t stride,
@@ -112,13 +105,7 @@ void SumManyRows(const WeightedSumArgs& args) {
     const absl::Span<const float* const> x =
         args.x.subspan(source, kSourceBlock);
     const float* weights = args.weights + source;
-    // The next ones together with these, a panel's width at a time.
-    const absl::Span<const float* const> next =
-        args.next.subspan(std::min(source, args.next.size()), kSourceBlock);
     for (int64_t i = 0; i < args.size; i += width) {
-      for (const float* soon : next) {
-        PrefetchVector(soon, i, std::min(args.size, i + width));
-      }
       if (i + width > args.size) {
         const int count = static_cast<int>(args.size - i);
         std::fill_n(panel, x.size() * size_t(width), 0.0f);
@@ -191,7 +178,6 @@ void SumRow(const WeightedSumArgs& args, size_t row) {
 
 void WeightedSum(const WeightedSumArgs& args) {
   if (args.y.size() >= kRows) return SumManyRows(args);
-  for (const float* soon : args.next) PrefetchVector(soon, 0, args.size);
   for (size_t row = 0; row < args.y.size(); ++row) SumRow(args, row);
 }
 

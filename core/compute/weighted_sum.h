@@ -21,8 +21,6 @@ struct WeightedSumArgs {
   int64_t weight_stride;
   absl::Span<float* const> y;  // [rows] of [size]
   int64_t size;
-  // Vectors of `size` that are read soon: they are asked for meanwhile.
-  absl::Span<const float* const> next = {};
 };
 void WeightedSum(const WeightedSumArgs& args);
 

@@ -156,6 +156,16 @@ uint64_t EncodeJob::ActivationBytes(const Chunk& chunk) const {
                                       *options_.encode.chunk_tokens);
 }
 
+uint64_t EncodeJob::TileBytesOfBatch() const {
+  if (int(batch_.size()) >= options_.workers) return 0;
+  uint64_t bytes = 0;
+  for (const Chunk& chunk : batch_) {
+    bytes += ForwardPass::TileBytes(*model_, ChunkRows(*model_, chunk),
+                                    *options_.encode.chunk_tokens);
+  }
+  return bytes;
+}
+
 uint64_t EncodeJob::StateBytes(const Chunk& chunk) const {
   return ForwardPass::StateBytes(*model_, *attention_, *codec_,
                                  static_cast<int>(chunk.size()));
@@ -224,7 +234,7 @@ absl::Status EncodeJob::StartBatch() {
     batch_.assign(begin, begin + int64_t(count));
     uint64_t bytes = 0;
     for (const Chunk& chunk : batch_) bytes += ActivationBytes(chunk);
-    LH_RETURN_IF_ERROR(Reserve(bytes, int64_t(count)));
+    LH_RETURN_IF_ERROR(Reserve(bytes + TileBytesOfBatch(), int64_t(count)));
     pass_ = MakePass(PassKind::kRetrieve);
     retrieve_next_ += count;
     return absl::OkStatus();
@@ -237,7 +247,7 @@ absl::Status EncodeJob::StartBatch() {
     bytes = BytesOfWaiting(count);
   }
   batch_.assign(waiting_.begin(), waiting_.begin() + int64_t(count));
-  LH_RETURN_IF_ERROR(Reserve(bytes, int64_t(count)));
+  LH_RETURN_IF_ERROR(Reserve(bytes + TileBytesOfBatch(), int64_t(count)));
   waiting_bytes_ -= bytes;
   waiting_.erase(waiting_.begin(), waiting_.begin() + int64_t(count));
   pass_ = MakePass(attention_->needs_two_passes() ? PassKind::kMakeStates
@@ -258,6 +268,7 @@ std::unique_ptr<ForwardPass> EncodeJob::MakePass(PassKind kind) const {
           .codec = codec_,
           .first = int64_t(retrieve_next_),
           .chunk_rows = *options_.encode.chunk_tokens,
+          .threads = options_.workers,
           .retrieval_weights = has_results && options_.encode.retrieval_weights,
           .head_weights = has_results && options_.encode.head_weights});
 }

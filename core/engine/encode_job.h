@@ -36,6 +36,7 @@ struct EncodeJobOptions {
   EncodeOptions encode;  // resolved: nothing left open
   uint64_t max_document_bytes = 0;
   int max_batch_chunks = 0;
+  int workers = 1;
 };
 
 class EncodeJob {
@@ -100,6 +101,8 @@ class EncodeJob {
   absl::Status Reserve(uint64_t batch_bytes, int64_t batch_chunks);
   absl::Status ReserveForContent();
   uint64_t ActivationBytes(const Chunk& chunk) const;
+  // What comes to the activations of the batch if it is cut into tiles.
+  uint64_t TileBytesOfBatch() const;
   uint64_t StateBytes(const Chunk& chunk) const;
   // Of the first `count` chunks that wait.
   uint64_t BytesOfWaiting(size_t count) const;

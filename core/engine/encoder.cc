@@ -77,7 +77,8 @@ class EncoderImpl final : public Encoder {
         EncodeJob::Create(model_,
                           {.encode = std::move(resolved),
                            .max_document_bytes = options_.max_document_bytes,
-                           .max_batch_chunks = options_.max_batch_chunks},
+                           .max_batch_chunks = options_.max_batch_chunks,
+                           .workers = options_.workers},
                           &memory_));
     absl::MutexLock lock(&mu_);
     if (shutting_down_ ||

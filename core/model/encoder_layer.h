@@ -45,6 +45,8 @@ class EncoderLayer {
     return pre_norm_ ? Normalized(attention_norm_, x, rows, compute) : x;
   }
 
+  // Of the arithmetic of its linear layers.
+  Precision precision() const { return projections_.precision(); }
   // Floats of a row of the projections.
   int projected_size() const { return projections_.outputs(); }
   // projected[rows, projected_size()] = the projections of an AttentionInput

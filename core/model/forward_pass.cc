@@ -15,10 +15,24 @@ std::shared_ptr<const StateCodec> DefaultCodec() {
       *(**StateCodecRegistry().Find("f32"))({}));
 }
 
-// Rows of a long chunk that go through the linear layers at a time, so that
-// their intermediate results stay small.
-constexpr int kRowTile = 1024;
-static_assert(kRowTile % kRowBlock == 0);
+// Longer chunks are shared by all threads and can be stopped on the way.
+constexpr int kLongChunkRows = 1024;
+
+// Rows that go through the linear layers at a time, always, so that results do
+// not depend on who computes which tile. Few, so that what comes out of one
+// layer is in the second-level cache for the next; more for the precisions
+// whose products are so fast that reading the weights would take longer.
+int TileRows(const Model& model) {
+  return model.layers().front().precision() == Precision::kFp32 ? 64 : 128;
+}
+
+int WidestProjection(const Model& model) {
+  int widest = 0;
+  for (const EncoderLayer& layer : model.layers()) {
+    widest = std::max(widest, layer.projected_size());
+  }
+  return widest;
+}
 
 int AttentionRows(const ModelConfig& config, int rows, int chunk_rows) {
   if (!config.pads_chunks) return rows;
@@ -73,7 +87,6 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
              input.own_end <= rows);
     LH_CHECK(input.mask.empty() || (attention_->takes_mask() &&
                                     input.mask.size() == input.ids.size()));
-    by_layer_ = by_layer_ || rows > kRowTile;
     Activations& chunk = chunks_.emplace_back();
     chunk.attention_rows =
         AttentionRows(model_->config(), rows, options.chunk_rows);
@@ -100,6 +113,60 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
   slots_.reserve(inputs_.size());
   view_.first = options.kind == PassKind::kRetrieve ? options.first
                                                     : int64_t(states_.size());
+  tile_rows_ = options.tile_rows > 0 ? options.tile_rows : TileRows(*model_);
+  LH_CHECK(tile_rows_ % kRowBlock == 0);
+  PlanPhases(options.threads);
+}
+
+void ForwardPass::PlanPhases(int threads) {
+  bool splits = num_chunks() < threads;
+  for (const ChunkInput& input : inputs_) {
+    splits = splits || input.rows() > kLongChunkRows;
+  }
+  if (splits) {
+    CutTiles();
+    // A tile a chunk would only be more to wait for.
+    splits = tiles_.size() > inputs_.size();
+  }
+  if (splits) {
+    PlanTiledPhases();
+  } else if (exchanging_) {
+    for (int layer = 0; layer < num_layers(); ++layer) {
+      phases_.push_back({Work::kLayer, layer});
+      if (has_exchange_items(layer)) {
+        phases_.push_back({Work::kExchange, layer});
+      }
+    }
+    phases_.push_back({Work::kLayer, num_layers()});
+  } else {
+    phases_.push_back({Work::kAllLayers, 0});
+  }
+}
+
+void ForwardPass::CutTiles() {
+  for (int chunk = 0; chunk < num_chunks(); ++chunk) {
+    for (int row = 0; row < rows(chunk); row += tile_rows_) {
+      tiles_.push_back({chunk, row, std::min(tile_rows_, rows(chunk) - row)});
+    }
+  }
+}
+
+void ForwardPass::PlanTiledPhases() {
+  const size_t widest = size_t(WidestProjection(*model_));
+  for (Activations& chunk : chunks_) {
+    chunk.projected = FloatBuffer::Uninitialized(
+        size_t(PaddedRows(chunk.attention_rows)) * widest);
+  }
+  for (int layer = 0; layer < num_layers(); ++layer) {
+    phases_.push_back({Work::kProjectTile, layer});
+    phases_.push_back({Work::kAttend, layer});
+    if (has_exchange_items(layer)) {
+      phases_.push_back({Work::kExchange, layer});
+    }
+    if (exchanges_in(layer)) phases_.push_back({Work::kFinish, layer});
+  }
+  phases_.push_back({Work::kProjectTile, num_layers()});
+  phases_.push_back({Work::kFinishHidden, num_layers()});
 }
 
 uint64_t ForwardPass::ActivationBytes(const Model& model,
@@ -115,14 +182,19 @@ uint64_t ForwardPass::ActivationBytes(const Model& model,
   if (config.reversible) floats += uint64_t(rows) * config.output_size();
   // What a worker holds for a chunk in work is small for an ordinary one, and
   // the operator's to plan for; not for a long one.
-  if (rows > kRowTile) {
-    int widest = 0;
-    for (const EncoderLayer& layer : model.layers()) {
-      widest = std::max(widest, layer.projected_size());
-    }
-    floats += uint64_t(rows) * uint64_t(widest + config.hidden_size);
+  uint64_t bytes = sizeof(float) * floats;
+  if (rows > kLongChunkRows) {
+    bytes += sizeof(float) * uint64_t(PaddedRows(attention_rows)) *
+             uint64_t(WidestProjection(model) + config.hidden_size);
   }
-  return sizeof(float) * floats;
+  return bytes;
+}
+
+uint64_t ForwardPass::TileBytes(const Model& model, int rows, int chunk_rows) {
+  if (rows > kLongChunkRows) return 0;
+  const int attention_rows = AttentionRows(model.config(), rows, chunk_rows);
+  return sizeof(float) * uint64_t(PaddedRows(attention_rows)) *
+         uint64_t(WidestProjection(model));
 }
 
 uint64_t ForwardPass::StateBytes(const Model& model, const Attention& attention,
@@ -137,40 +209,88 @@ uint64_t ForwardPass::StateBytes(const Model& model, const Attention& attention,
 
 int ForwardPass::items() const {
   LH_CHECK(!done());
-  return in_exchange() ? exchange_items(phase_ / 2) : num_chunks();
+  switch (phases_[size_t(phase_)].work) {
+    case Work::kExchange:
+      return attention_->exchange_items();
+    case Work::kProjectTile:
+      return static_cast<int>(tiles_.size());
+    default:
+      return num_chunks();
+  }
 }
 
 void ForwardPass::Run(int item, ComputeContext& compute) {
   compute.workspace().Reset();
-  if (!exchanging_) {
-    const int begin = by_layer_ ? phase_ : 0;
-    if (begin == 0) Embed(item);
-    RunLayers(item, begin, by_layer_ ? begin + 1 : num_layers(), compute);
-  } else if (in_exchange()) {
-    attention_->Exchange(item, view_, compute);
-  } else {
-    const int layer = phase_ / 2;
-    if (layer == 0) {
-      Embed(item);
-    } else {
-      if (attention_->exchanges_in(layer - 1)) {
-        attention_->Finish(item, view_, compute);
-      }
-      Complete(item, layer - 1, compute);
-      compute.workspace().Reset();
-    }
-    if (layer < num_layers()) Local(item, layer, compute);
+  const Phase& phase = phases_[size_t(phase_)];
+  switch (phase.work) {
+    case Work::kAllLayers:
+      return RunLayers(item, compute);
+    case Work::kLayer:
+      return RunLayer(item, phase.layer, compute);
+    case Work::kExchange:
+      return attention_->Exchange(item, view_, compute);
+    case Work::kProjectTile:
+      return RunTile(tiles_[size_t(item)], phase.layer, compute);
+    case Work::kAttend:
+      return AttendProjected(item, phase.layer, compute);
+    case Work::kFinish:
+      return attention_->Finish(item, view_, compute);
+    case Work::kFinishHidden:
+      return FinishHidden(item);
   }
+}
+
+void ForwardPass::RunLayers(int chunk, ComputeContext& compute) {
+  Embed(chunk);
+  for (int layer = 0; layer < num_layers(); ++layer) {
+    Local(chunk, layer, compute);
+    Complete(chunk, layer, compute);
+    compute.workspace().Reset();
+  }
+  FinishHidden(chunk);
+}
+
+void ForwardPass::RunLayer(int chunk, int layer, ComputeContext& compute) {
+  if (layer == 0) {
+    Embed(chunk);
+  } else {
+    if (exchanges_in(layer - 1)) attention_->Finish(chunk, view_, compute);
+    Complete(chunk, layer - 1, compute);
+    compute.workspace().Reset();
+  }
+  if (layer < num_layers()) {
+    Local(chunk, layer, compute);
+  } else {
+    FinishHidden(chunk);
+  }
+}
+
+void ForwardPass::RunTile(const Tile& tile, int layer,
+                          ComputeContext& compute) {
+  if (layer == 0) {
+    Embed(tile);
+  } else {
+    Complete(tile, layer - 1, compute);
+    compute.workspace().Reset();
+  }
+  if (layer == num_layers()) return;
+  const EncoderLayer& weights = model_->layers()[layer];
+  const float* x = weights.AttentionInput(
+      RowsOf(tile.chunk, tile.row).attention_reads, tile.rows, compute);
+  weights.Project(x, tile.rows, compute,
+                  chunks_[size_t(tile.chunk)].projected.data() +
+                      int64_t{tile.row} * weights.projected_size());
 }
 
 void ForwardPass::Advance() {
   LH_CHECK(!done());
+  const Phase before = phases_[size_t(phase_)];
   ++phase_;
-  if (done() || !in_exchange()) return;
-  const int layer = phase_ / 2;
-  // Finish of a layer still looks at that layer's states.
-  if (attention_->exchanges_in(layer)) BindLayer(layer);
-  if (exchange_items(layer) == 0) ++phase_;
+  // Until here an earlier layer's Finish looked at that layer's states.
+  if ((before.work == Work::kLayer || before.work == Work::kAttend) &&
+      before.layer < num_layers() && exchanges_in(before.layer)) {
+    BindLayer(before.layer);
+  }
 }
 
 void ForwardPass::RunAll(ComputeContext& compute) {
@@ -180,15 +300,23 @@ void ForwardPass::RunAll(ComputeContext& compute) {
   }
 }
 
-void ForwardPass::Embed(int chunk) {
-  const ChunkInput& input = inputs_[chunk];
-  const EncoderLayer::Streams streams = StreamsOf(chunk);
-  model_->embedding().Apply(input.ids, input.position_ids,
-                            streams.attention_reads);
+void ForwardPass::Embed(const Tile& tile) {
+  const ChunkInput& input = inputs_[size_t(tile.chunk)];
+  const EncoderLayer::Streams streams = RowsOf(tile.chunk, tile.row);
+  model_->embedding().Apply(
+      absl::MakeConstSpan(input.ids).subspan(tile.row, tile.rows),
+      absl::MakeConstSpan(input.position_ids).subspan(tile.row, tile.rows),
+      streams.attention_reads);
   if (streams.attention_reads == streams.attention_adds) return;
   std::copy_n(streams.attention_reads,
-              input.ids.size() * size_t(model_->config().hidden_size),
+              size_t(tile.rows) * size_t(model_->config().hidden_size),
               streams.attention_adds);
+}
+
+EncoderLayer::Streams ForwardPass::RowsOf(int chunk, int row) {
+  const EncoderLayer::Streams streams = StreamsOf(chunk);
+  const int64_t offset = int64_t{row} * model_->config().hidden_size;
+  return {streams.attention_reads + offset, streams.attention_adds + offset};
 }
 
 EncoderLayer::Streams ForwardPass::StreamsOf(int chunk) {
@@ -248,7 +376,13 @@ void ForwardPass::BindLayer(int layer) {
     }
   }
   view_.layer = layer;
-  view_.states = {slots_states_, state_layer_[size_t(layer)]};
+  const int state_layer = state_layer_[size_t(layer)];
+  slots_metas_.clear();
+  for (const ChunkState* state : slots_states_) {
+    slots_metas_.push_back(state == nullptr ? nullptr
+                                            : state->meta(state_layer));
+  }
+  view_.states = {slots_states_, state_layer, slots_metas_};
   view_.chunks = slots_;
 }
 
@@ -256,16 +390,29 @@ void ForwardPass::Local(int chunk, int layer, ComputeContext& compute) {
   const EncoderLayer& weights = model_->layers()[layer];
   const int64_t projected_size = weights.projected_size();
   const int64_t hidden_size = model_->config().hidden_size;
-  Activations& activations = chunks_[chunk];
   const float* x = weights.AttentionInput(StreamsOf(chunk).attention_reads,
                                           rows(chunk), compute);
   float* projected = compute.workspace().Allocate<float>(
-      size_t(PaddedRows(activations.attention_rows) * projected_size));
-  for (int row = 0; row < rows(chunk); row += kRowTile) {
+      size_t(PaddedRows(chunks_[chunk].attention_rows) * projected_size));
+  for (int row = 0; row < rows(chunk); row += tile_rows_) {
     weights.Project(x + row * hidden_size,
-                    std::min(kRowTile, rows(chunk) - row), compute,
+                    std::min(tile_rows_, rows(chunk) - row), compute,
                     projected + row * projected_size);
   }
+  Attend(chunk, layer, x, projected, compute);
+}
+
+void ForwardPass::AttendProjected(int chunk, int layer,
+                                  ComputeContext& compute) {
+  const float* x = model_->layers()[layer].AttentionInput(
+      StreamsOf(chunk).attention_reads, rows(chunk), compute);
+  Attend(chunk, layer, x, chunks_[size_t(chunk)].projected.data(), compute);
+}
+
+void ForwardPass::Attend(int chunk, int layer, const float* x, float* projected,
+                         ComputeContext& compute) {
+  const int64_t projected_size = model_->layers()[layer].projected_size();
+  Activations& activations = chunks_[chunk];
   std::fill(projected + rows(chunk) * projected_size,
             projected + activations.attention_rows * projected_size, 0.0f);
   ChunkState* state = activations.state.get();
@@ -281,28 +428,19 @@ void ForwardPass::Local(int chunk, int layer, ComputeContext& compute) {
   }
 }
 
-void ForwardPass::Complete(int chunk, int layer, ComputeContext& compute) {
-  const int64_t context_width = model_->config().context_width();
-  const int64_t hidden_size = model_->config().hidden_size;
-  const float* context = chunks_[size_t(chunk)].context.data();
-  const EncoderLayer::Streams streams = StreamsOf(chunk);
-  for (int row = 0; row < rows(chunk); row += kRowTile) {
-    compute.workspace().Reset();
-    model_->layers()[layer].Complete(
-        context + row * context_width, std::min(kRowTile, rows(chunk) - row),
-        compute,
-        {streams.attention_reads + row * hidden_size,
-         streams.attention_adds + row * hidden_size});
-  }
-  if (layer + 1 == num_layers()) FinishHidden(chunk);
+void ForwardPass::Complete(const Tile& tile, int layer,
+                           ComputeContext& compute) {
+  model_->layers()[layer].Complete(
+      chunks_[size_t(tile.chunk)].context.data() +
+          int64_t{tile.row} * model_->config().context_width(),
+      tile.rows, compute, RowsOf(tile.chunk, tile.row));
 }
 
-void ForwardPass::RunLayers(int chunk, int begin, int end,
-                            ComputeContext& compute) {
-  for (int layer = begin; layer < end; ++layer) {
-    Local(chunk, layer, compute);
-    Complete(chunk, layer, compute);
+void ForwardPass::Complete(int chunk, int layer, ComputeContext& compute) {
+  for (int row = 0; row < rows(chunk); row += tile_rows_) {
     compute.workspace().Reset();
+    Complete({chunk, row, std::min(tile_rows_, rows(chunk) - row)}, layer,
+             compute);
   }
 }
 

@@ -60,6 +60,13 @@ class ForwardPass {
     // Rows of a full chunk, which a model that pads its chunks fills all of
     // them up to; 0: the model's own (ModelConfig::default_chunk_rows).
     int chunk_rows = 0;
+    // Threads that may run items. With fewer chunks than threads, chunks are
+    // cut into tiles of rows, as long ones always are; results are the same.
+    int threads = 1;
+    // Rows that go through the linear layers at a time, a multiple of
+    // kRowBlock; 0: those that suit the model's precision. Results may depend
+    // on it in their last bits.
+    int tile_rows = 0;
     bool retrieval_weights = false;
     bool head_weights = false;
   };
@@ -79,6 +86,9 @@ class ForwardPass {
   static uint64_t ActivationBytes(const Model& model,
                                   const Attention& attention, int rows,
                                   int chunk_rows = 0);
+  // And what comes to it if the chunk is cut into tiles for want of other ones;
+  // for a long chunk, which always is, that is counted already.
+  static uint64_t TileBytes(const Model& model, int rows, int chunk_rows = 0);
   static uint64_t StateBytes(const Model& model, const Attention& attention,
                              const StateCodec& codec, int own_rows);
 
@@ -123,32 +133,68 @@ class ForwardPass {
     // [padded rows, hidden]; with two streams one after the other, and when
     // the pass is done side by side: [rows, output size].
     FloatBuffer hidden;
-    FloatBuffer context;  // [padded attention rows, context width]
+    FloatBuffer context;    // [padded attention rows, context width]
+    FloatBuffer projected;  // [padded attention rows, widest], in tiles alone
     FloatBuffer scratch;
     FloatBuffer retrieval_weights;
     FloatBuffer head_weights;
     std::shared_ptr<ChunkState> state;
   };
 
-  int num_layers() const { return static_cast<int>(model_->layers().size()); }
-  // With exchange: [embed, Local 0], [Exchange 0], [Finish 0, Local 1], ...
-  // Without: one phase in which a chunk goes through all layers, or, since
-  // nothing can stop an item, a phase for each layer of long chunks.
-  int num_phases() const {
-    if (exchanging_) return 2 * num_layers() + 1;
-    return by_layer_ ? num_layers() : 1;
-  }
-  bool in_exchange() const { return exchanging_ && phase_ % 2 == 1; }
-  int exchange_items(int layer) const {
-    return attention_->exchanges_in(layer) ? attention_->exchange_items() : 0;
-  }
+  // What the items of a phase do; between them everybody waits.
+  enum class Work {
+    // A chunk: all layers.
+    kAllLayers,
+    // A chunk: the end of the layer before, and this one up to the exchange.
+    kLayer,
+    // One of the attention's items for the whole batch.
+    kExchange,
+    // A tile: the end of the layer before, and the projections of this one.
+    kProjectTile,
+    // A chunk, from the projections: this layer up to the exchange.
+    kAttend,
+    // A chunk: what it takes from the exchange.
+    kFinish,
+    // A chunk: what follows the last layer.
+    kFinishHidden,
+  };
+  struct Phase {
+    Work work;
+    int layer;  // for kLayer and kProjectTile also the one after the last
+  };
+  // Rows [row, row + rows) of a chunk.
+  struct Tile {
+    int chunk, row, rows;
+  };
 
-  void Embed(int chunk);
-  void Local(int chunk, int layer, ComputeContext& compute);
-  void Complete(int chunk, int layer, ComputeContext& compute);
+  int num_layers() const { return static_cast<int>(model_->layers().size()); }
+  int num_phases() const { return static_cast<int>(phases_.size()); }
+  bool exchanges_in(int layer) const {
+    return exchanging_ && attention_->exchanges_in(layer);
+  }
+  bool has_exchange_items(int layer) const {
+    return exchanges_in(layer) && attention_->exchange_items() > 0;
+  }
+  void PlanPhases(int threads);
+  void PlanTiledPhases();
+  void CutTiles();
+
   EncoderLayer::Streams StreamsOf(int chunk);
+  // As StreamsOf, from row `row` on.
+  EncoderLayer::Streams RowsOf(int chunk, int row);
+  void Embed(const Tile& tile);
+  void Embed(int chunk) { Embed({chunk, 0, rows(chunk)}); }
+  // The attention of a layer from its projections of x, up to the exchange.
+  void Attend(int chunk, int layer, const float* x, float* projected,
+              ComputeContext& compute);
+  void AttendProjected(int chunk, int layer, ComputeContext& compute);
+  void Local(int chunk, int layer, ComputeContext& compute);
+  void Complete(const Tile& tile, int layer, ComputeContext& compute);
+  void Complete(int chunk, int layer, ComputeContext& compute);
+  void RunLayers(int chunk, ComputeContext& compute);
+  void RunLayer(int chunk, int layer, ComputeContext& compute);
+  void RunTile(const Tile& tile, int layer, ComputeContext& compute);
   void FinishHidden(int chunk);
-  void RunLayers(int chunk, int begin, int end, ComputeContext& compute);
   // The batch in a layer that exchanges, for Exchange and Finish.
   void BindLayer(int layer);
   ChunkSlot Slot(int chunk, int layer);
@@ -159,8 +205,9 @@ class ForwardPass {
   const std::vector<std::shared_ptr<const ChunkState>> states_;
   // Whether any chunk of the batch can see another one.
   const bool exchanging_;
-  // Whether a chunk is too long for all layers in one item.
-  bool by_layer_ = false;
+  int tile_rows_;
+  std::vector<Phase> phases_;
+  std::vector<Tile> tiles_;  // if they are used
   // By layer: its place among the layers that exchange.
   std::vector<int> state_layer_;
   std::vector<Activations> chunks_;
@@ -168,6 +215,7 @@ class ForwardPass {
   int64_t slots_count_ = 0;
 
   std::vector<const ChunkState*> slots_states_;  // null: out of reach
+  std::vector<const float*> slots_metas_;        // in the layer of view_
   std::vector<ChunkSlot> slots_;
   BatchView view_{};
 };

@@ -137,8 +137,11 @@ void ModelDocumentEncoder::AddToBatch(const Chunk& place,
                                       Batch* batch) const {
   batch->places.push_back(place);
   batch->inputs.push_back(MakeChunkInput(*model_, place, window_ids));
-  batch->working_bytes += ForwardPass::ActivationBytes(
-      *model_, *attention_, ChunkRows(*model_, place), *options_.chunk_tokens);
+  const int rows = ChunkRows(*model_, place);
+  batch->working_bytes +=
+      ForwardPass::ActivationBytes(*model_, *attention_, rows,
+                                   *options_.chunk_tokens) +
+      ForwardPass::TileBytes(*model_, rows, *options_.chunk_tokens);
 }
 
 absl::StatusOr<ModelDocumentEncoder::States> ModelDocumentEncoder::StatesOf(
@@ -160,7 +163,8 @@ ForwardPass::Options ModelDocumentEncoder::PassOptions(PassKind kind) const {
   return {.kind = kind,
           .fingerprint = state_fingerprint_,
           .codec = codec_,
-          .chunk_rows = *options_.chunk_tokens};
+          .chunk_rows = *options_.chunk_tokens,
+          .threads = encoder_->options().workers};
 }
 
 absl::Status ModelDocumentEncoder::RunPass(ForwardPass& pass,

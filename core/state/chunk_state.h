@@ -133,9 +133,14 @@ class ChunkState {
 struct LayerStates {
   absl::Span<const ChunkState* const> chunks;
   int layer = 0;  // among those that leave a part
+  // [chunks]: where the meta values of each lie, for those who look at all of
+  // them many times; may be empty.
+  absl::Span<const float* const> metas = {};
 
   int64_t size() const { return int64_t(chunks.size()); }
-  const float* meta(int64_t slot) const { return chunks[slot]->meta(layer); }
+  const float* meta(int64_t slot) const {
+    return metas.empty() ? chunks[slot]->meta(layer) : metas[slot];
+  }
   // A head's block: in place, or decoded into buffer [head_floats].
   const float* Head(int64_t slot, int head, float* buffer) const {
     const ChunkState& state = *chunks[slot];

@@ -119,6 +119,34 @@ TEST_P(AttentionConformance, CausalAppendEqualsWholeInLongDocuments) {
   }
 }
 
+// With fewer chunks than threads they are cut into tiles of rows, in whatever
+// order these are computed.
+TEST_P(AttentionConformance, TilesOfRowsGiveTheSameBits) {
+  const auto chunks = RandomChunks({47, 16, 33}, 21);
+  constexpr int kTileRows = 16;
+  for (Visibility visibility :
+       {Visibility::kCausal, Visibility::kBidirectional}) {
+    for (const auto& [name, attention] : Variants(visibility)) {
+      SCOPED_TRACE(name);
+      const Hidden whole =
+          Forward(*attention, chunks, {.tile_rows = kTileRows});
+      ComputeContext compute;
+      ForwardPass tiled(shared_model(), attention.get(), chunks, {},
+                        {.threads = 4, .tile_rows = kTileRows});
+      EXPECT_GT(tiled.items(), int(chunks.size()));
+      for (; !tiled.done(); tiled.Advance()) {
+        for (int item = tiled.items() - 1; item >= 0; --item) {
+          tiled.Run(item, compute);
+        }
+      }
+      for (size_t i = 0; i < chunks.size(); ++i) {
+        const float* hidden = tiled.hidden(int(i));
+        EXPECT_TRUE(std::equal(whole[i].begin(), whole[i].end(), hidden)) << i;
+      }
+    }
+  }
+}
+
 TEST_P(AttentionConformance, CausalChunksIgnoreWhatFollows) {
   const auto chunks = RandomChunks({16, 16, 16}, 4);
   auto changed = chunks;

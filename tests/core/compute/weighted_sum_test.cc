@@ -105,16 +105,5 @@ TEST(WeightedSum, LeavesOutWhatWeighsNothing) {
   EXPECT_EQ(all.sums, few.sums);
 }
 
-TEST(WeightedSum, WhatComesNextChangesNothing) {
-  for (int rows : {1, 8}) {
-    Case plain(rows, 20, 150), with_next(rows, 20, 150);
-    WeightedSum(plain.Args());
-    WeightedSumArgs args = with_next.Args();
-    args.next = args.x;
-    WeightedSum(args);
-    EXPECT_EQ(plain.sums, with_next.sums);
-  }
-}
-
 }  // namespace
 }  // namespace longhand

@@ -74,7 +74,8 @@ int posix_memalign(void** block, size_t alignment, size_t size) {
 namespace longhand {
 namespace {
 
-constexpr int kRows = 128;
+// One tile: each linear layer is applied once.
+constexpr int kRows = 64;
 constexpr int kChunks = 4;
 
 // Of everything that `work` does.
