@@ -19,6 +19,7 @@ namespace longhand::client {
 struct CommandContext {
   EncoderClient* client = nullptr;
   SessionClient* sessions = nullptr;
+  const ClientOptions* connection = nullptr;  // of both
   InterruptHandler* interrupt = nullptr;
   // As it was typed, quoted for a shell.
   std::string command_line;
@@ -32,6 +33,7 @@ absl::Status RunEncode(const EncodeFlags& flags, const CommandContext& context);
 absl::Status RunExplain(const ExplainFlags& flags,
                         const CommandContext& context);
 absl::Status RunInfo(const InfoFlags& flags, const CommandContext& context);
+absl::Status RunLoad(const LoadFlags& flags, const CommandContext& context);
 // The command of `session` that `name` names.
 absl::Status RunSession(const std::string& name, const SessionFlags& flags,
                         const CommandContext& context);

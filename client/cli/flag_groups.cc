@@ -1,6 +1,7 @@
 #include "client/cli/flag_groups.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 
 #include "client/cli/mechanism_flags.h"
@@ -50,10 +51,16 @@ Environment:
   TMPDIR           where input that is not a regular file is kept while it is
                    needed (an unlinked file that only this process sees))";
 
+std::string DefaultServer() {
+  // Not by CLI11: all commands share the flags, and it would let the variable
+  // of a command that was not given win over the flag of the one that was.
+  const char* server = std::getenv("LONGHAND_SERVER");
+  return server != nullptr && *server != '\0' ? server : "127.0.0.1:50051";
+}
+
 void AddConnection(CLI::App* command, ConnectionFlags* flags) {
   constexpr char kGroup[] = "Connection";
   command->add_option("--server", flags->server, "Host and port of the server")
-      ->envname("LONGHAND_SERVER")
       ->capture_default_str()
       ->type_name("TARGET")
       ->group(kGroup);
@@ -83,7 +90,7 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
   command
       ->add_option("--retries", flags->retries,
                    "How often to try again while the server is unavailable\n"
-                   "(default: 3; session append: 20 in a row)")
+                   "(default: 3; session append: 20 in a row; load: 0)")
       ->check(CLI::Range(0, 100))
       ->type_name("N")
       ->group(kGroup);

@@ -52,6 +52,7 @@ void AddProgress(CLI::App* command, std::optional<bool>* progress,
 void AddCompare(CLI::App* app, Flags* flags);
 void AddEncode(CLI::App* app, Flags* flags);
 void AddExplain(CLI::App* app, Flags* flags);
+void AddLoad(CLI::App* app, Flags* flags);
 void AddSession(CLI::App* app, Flags* flags);
 
 // Those of `session` that send or ask content.

@@ -17,6 +17,7 @@ constexpr char kMainFooter[] = R"(Examples:
   longhand explain book.txt -o book.html
   longhand compare report.txt --mechanisms bsbr,independent
   longhand info --server encoder.example:50051 --ca ca.pem
+  longhand load book.txt --clients 32 --duration 1m
   id=$(longhand session create --quiet); longhand session append "$id" book.txt
   longhand tokenize --text "to be or not to be"
 
@@ -103,6 +104,7 @@ std::unique_ptr<CLI::App> MakeApp(Flags* flags) {
   AddEncode(app.get(), flags);
   AddExplain(app.get(), flags);
   AddInfo(app.get(), flags);
+  AddLoad(app.get(), flags);
   AddSession(app.get(), flags);
   AddTokenize(app.get(), flags);
   return app;

@@ -13,6 +13,7 @@
 #include "CLI/App.hpp"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/cli/load_flags.h"
 #include "client/cli/option_flags.h"
 #include "client/cli/session_flags.h"
 
@@ -21,9 +22,14 @@ namespace longhand::client {
 inline constexpr int kDefaultRetries = 3;
 // Of `session append`: a server that is restarted is waited for.
 inline constexpr int kAppendRetries = 20;
+// Of `load`: what is refused is what it looks for.
+inline constexpr int kLoadRetries = 0;
+
+// The server that LONGHAND_SERVER names, or the usual one.
+std::string DefaultServer();
 
 struct ConnectionFlags {
-  std::string server = "127.0.0.1:50051";
+  std::string server = DefaultServer();
   bool tls = false;
   std::string ca, cert, key, server_name;
   std::string deadline;        // see ParseDeadline; empty: none
@@ -88,6 +94,7 @@ struct Flags {
   EncodeFlags encode;
   ExplainFlags explain;
   InfoFlags info;
+  LoadFlags load;
   SessionFlags session;
   TokenizeFlags tokenize;
 };

@@ -53,14 +53,19 @@ ClientOptions ToClientOptions(const ConnectionFlags& flags,
   return options;
 }
 
+int DefaultRetries(const std::string& command) {
+  if (command == "session append") return kAppendRetries;
+  return command == "load" ? kLoadRetries : kDefaultRetries;
+}
+
 absl::Status RunCommand(const CLI::App& app, const Flags& flags,
                         const std::string& command_line,
                         InterruptHandler* interrupt) {
   const std::string name = CommandName(app);
-  const ClientOptions options = ToClientOptions(
-      flags.connection,
-      name == "session append" ? kAppendRetries : kDefaultRetries);
+  const ClientOptions options =
+      ToClientOptions(flags.connection, DefaultRetries(name));
   CommandContext context;
+  context.connection = &options;
   context.interrupt = interrupt;
   context.command_line = command_line;
   if (app.got_subcommand("session")) {
@@ -76,6 +81,7 @@ absl::Status RunCommand(const CLI::App& app, const Flags& flags,
   if (app.got_subcommand("encode")) return RunEncode(flags.encode, context);
   if (app.got_subcommand("explain")) return RunExplain(flags.explain, context);
   if (app.got_subcommand("info")) return RunInfo(flags.info, context);
+  if (app.got_subcommand("load")) return RunLoad(flags.load, context);
   return RunTokenize(flags.tokenize, context);
 }
 
@@ -109,6 +115,9 @@ std::string Describe(const CLI::App& app, const Flags& flags) {
     operand = flags.compare.file;
   } else if (name == "explain") {
     operand = flags.explain.file;
+  } else if (name == "load") {
+    operand =
+        flags.load.token_ids.empty() ? flags.load.file : flags.load.token_ids;
   } else if (name == "tokenize") {
     operand = flags.tokenize.file;
   } else if (name == "session append") {

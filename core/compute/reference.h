@@ -1,6 +1,6 @@
-// The slow twins of matmul.h, merge_ops.h, quantize.h, softmax_attention.h and
-// vector_ops.h: plain loops, sums in double. They are the oracles of the tests and say what the
-// fast ones mean.
+// The slow twins of matmul.h, merge_ops.h, quantize.h, score_ops.h,
+// softmax_attention.h, vector_ops.h and weighted_sum.h: plain loops, sums in
+// double. They are the oracles of the tests and say what the fast ones mean.
 #ifndef LONGHAND_CORE_COMPUTE_REFERENCE_H_
 #define LONGHAND_CORE_COMPUTE_REFERENCE_H_
 

@@ -93,9 +93,7 @@ void DocumentImpl::Submit(Step step) {
   submitted_ns_ = absl::ToUnixNanos(absl::Now());
   started_ns_ = 0;
   const int items = step == Step::kForward ? job_->pass()->items() : 1;
-  scheduler_->Submit(shared_from_this(), items,
-                     timings_.tokenize + timings_.pool +
-                         absl::Nanoseconds(compute_ns_.load()));
+  scheduler_->Submit(shared_from_this(), items);
 }
 
 void DocumentImpl::Wake() {

@@ -26,10 +26,7 @@ bool PassRunner::MustStop() {
 }
 
 void PassRunner::RunItem(int item, ComputeContext& compute) {
-  if (MustStop()) return;
-  const absl::Time start = absl::Now();
-  pass_.Run(item, compute);
-  served_ns_ += absl::ToInt64Nanoseconds(absl::Now() - start);
+  if (!MustStop()) pass_.Run(item, compute);
 }
 
 void PassRunner::OnComplete() {
@@ -37,8 +34,7 @@ void PassRunner::OnComplete() {
   if (stop_ == Stop::kNo) {
     pass_.Advance();
     if (!pass_.done()) {
-      scheduler_->Submit(shared_from_this(), pass_.items(),
-                         absl::Nanoseconds(served_ns_.load()));
+      scheduler_->Submit(shared_from_this(), pass_.items());
       return;
     }
   }

@@ -39,7 +39,6 @@ class PassRunner final : public Phase,
   ForwardPass& pass_;
   const PassLimits limits_;
   Scheduler* const scheduler_;
-  std::atomic<int64_t> served_ns_{0};
   std::atomic<Stop> stop_{Stop::kNo};
   absl::Notification done_;
 };

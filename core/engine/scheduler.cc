@@ -3,9 +3,23 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "core/base/check.h"
 
 namespace longhand {
+namespace {
+
+int LevelOf(absl::Duration served) {
+  int level = 0;
+  for (absl::Duration limit = Scheduler::kFirstLevel;
+       level + 1 < Scheduler::kLevels && served >= limit;
+       limit *= Scheduler::kLevelFactor) {
+    ++level;
+  }
+  return level;
+}
+
+}  // namespace
 
 Scheduler::Scheduler(int workers) {
   LH_CHECK(workers >= 1);
@@ -20,72 +34,85 @@ Scheduler::~Scheduler() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-int Scheduler::LevelOf(absl::Duration served) {
-  int level = 0;
-  for (absl::Duration limit = kFirstLevel;
-       level + 1 < kLevels && served >= limit; limit *= kLevelFactor) {
-    ++level;
-  }
-  return level;
-}
-
-void Scheduler::Submit(std::shared_ptr<Phase> phase, int items,
-                       absl::Duration served) {
+void Scheduler::Submit(std::shared_ptr<Phase> phase, int items) {
   LH_CHECK(items >= 1);
-  auto submission =
-      std::make_shared<Submission>(std::move(phase), items, LevelOf(served));
+  auto submission = std::make_shared<Submission>(std::move(phase), items);
   absl::MutexLock lock(&mu_);
   Enqueue(std::move(submission));
 }
 
 void Scheduler::Enqueue(std::shared_ptr<Submission> submission) {
-  submission->queued = enqueued_++;
-  waiting_[size_t(submission->level)].push_back(std::move(submission));
-}
-
-bool Scheduler::is_idle() const {
-  return std::all_of(waiting_.begin(), waiting_.end(),
-                     [](const Queue& queue) { return queue.empty(); });
-}
-
-Scheduler::Queue& Scheduler::ChooseQueue() {
-  const bool takes_oldest = ++chosen_ % kOldestEvery == 0;
-  Queue* choice = nullptr;
-  for (Queue& queue : waiting_) {
-    if (queue.empty()) continue;
-    if (choice == nullptr ||
-        (takes_oldest && queue.front()->queued < choice->front()->queued)) {
-      choice = &queue;
-    }
+  Phase& phase = *submission->phase;
+  const int level = LevelOf(phase.served_);
+  // It keeps its place until it has had what the level gives.
+  if (level != phase.level_ || level + 1 == kLevels) {
+    phase.level_ = level;
+    phase.ticket_ = ++last_ticket_;
   }
-  LH_CHECK(choice != nullptr);
-  return *choice;
+  const std::pair<int, uint64_t> place = {phase.level_, phase.ticket_};
+  LH_CHECK(waiting_.try_emplace(place, std::move(submission)).second);
+}
+
+Scheduler::Queue::iterator Scheduler::OldestPassedOver() {
+  const int level = waiting_.begin()->first.first;
+  auto oldest = std::prev(waiting_.end());
+  for (auto it = oldest; it->first.first > level; --it) {
+    if (it->first.second < oldest->first.second) oldest = it;
+  }
+  return oldest;
+}
+
+Scheduler::Choice Scheduler::Choose() {
+  LH_CHECK(!waiting_.empty());
+  const bool is_contested =
+      waiting_.rbegin()->first.first > waiting_.begin()->first.first;
+  const bool pays_debt = is_contested && debt_ >= kMinDebt;
+  const auto next = pays_debt ? OldestPassedOver() : waiting_.begin();
+  Choice choice = {.submission = std::move(next->second),
+                   .passes_others = is_contested && !pays_debt};
+  waiting_.erase(next);
+  Submission& submission = *choice.submission;
+  choice.item = submission.next++;
+  if (submission.next < submission.items) Enqueue(choice.submission);
+  return choice;
+}
+
+void Scheduler::Account(const Choice& choice, absl::Duration time) {
+  choice.submission->phase->served_ += time;
+  if (choice.passes_others) {
+    debt_ = std::min(debt_ + time / kDebtShare, kMaxDebt);
+  } else {
+    debt_ = std::max(debt_ - time, absl::ZeroDuration());
+  }
 }
 
 void Scheduler::Work() {
   ComputeContext compute;
   const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     // A running item may still submit.
-    return !is_idle() || (stopping_ && running_ == 0);
+    return !waiting_.empty() || (stopping_ && running_ == 0);
   };
   while (true) {
-    std::shared_ptr<Submission> submission;
-    int item;
+    Choice choice;
     {
       absl::MutexLock lock(&mu_);
       mu_.Await(absl::Condition(&ready));
-      if (is_idle()) return;
-      Queue& queue = ChooseQueue();
-      submission = std::move(queue.front());
-      queue.pop_front();
-      item = submission->next++;
-      if (submission->next < submission->items) Enqueue(submission);
+      if (waiting_.empty()) return;
+      choice = Choose();
       ++running_;
     }
-    submission->phase->RunItem(item, compute);
-    if (submission->remaining.fetch_sub(1) == 1)
-      submission->phase->OnComplete();
-    submission.reset();
+    const absl::Time start = absl::Now();
+    Submission& submission = *choice.submission;
+    submission.phase->RunItem(choice.item, compute);
+    {
+      // Before a next submission is placed by it.
+      absl::MutexLock lock(&mu_);
+      Account(choice, absl::Now() - start);
+    }
+    if (submission.remaining.fetch_sub(1) == 1) {
+      submission.phase->OnComplete();
+    }
+    choice.submission.reset();
     absl::MutexLock lock(&mu_);
     --running_;
   }

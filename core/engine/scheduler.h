@@ -1,16 +1,17 @@
 // Scheduler: the worker threads. Work comes as phases of independent items. A
 // free worker takes one item, from the work that has been served least so far
-// (least attained service, in levels): short work need not be known to be short
-// to go first, and a long document gives way after every item. Every fourth
-// item comes from what has waited longest, so that nothing waits for ever.
-// Thread-safe.
+// (least attained service, in levels), so that what is short goes first without
+// anyone knowing beforehand that it is, and a long document gives way after
+// every item. Within a level who came first is finished first; only on the last
+// one, where work may be endless, all take turns. A quarter of the time for
+// which longer work is passed over is given to it afterwards, so that nothing
+// waits for ever. Thread-safe.
 #ifndef LONGHAND_CORE_ENGINE_SCHEDULER_H_
 #define LONGHAND_CORE_ENGINE_SCHEDULER_H_
 
-#include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -23,7 +24,8 @@
 
 namespace longhand {
 
-// Something that has steps to run. The scheduler keeps it alive while it does.
+// Something that has steps to run. The scheduler keeps it alive while it does,
+// and counts the time that it gets from its first submission on.
 class Phase {
  public:
   virtual ~Phase() = default;
@@ -31,60 +33,73 @@ class Phase {
   virtual void RunItem(int item, ComputeContext& compute) = 0;
   // Called by the worker that finished the last item. May submit again.
   virtual void OnComplete() = 0;
+
+ private:
+  friend class Scheduler;
+  // Guarded by the scheduler's mutex.
+  absl::Duration served_;
+  int level_ = -1;       // at its last submission; -1: none yet
+  uint64_t ticket_ = 0;  // its place among those of its level
 };
 
 class Scheduler {
  public:
+  // Work is on level 0 until it has had kFirstLevel of processor time, and each
+  // further level takes kLevelFactor times as much.
+  static constexpr int kLevels = 6;
+  static constexpr absl::Duration kFirstLevel = absl::Milliseconds(100);
+  static constexpr int kLevelFactor = 4;
+
   // REQUIRES: workers >= 1.
   explicit Scheduler(int workers);
   // Runs what is waiting, then joins the workers. REQUIRES: nothing submits
   // without end.
   ~Scheduler();
 
-  // Queues items 0 .. items - 1 of `phase`. served: the processor time that
-  // this work, a document say, has had in its earlier phases. REQUIRES: items
-  // >= 1; an earlier submission of the same phase is complete.
-  void Submit(std::shared_ptr<Phase> phase, int items,
-              absl::Duration served = absl::ZeroDuration());
+  // Queues items 0 .. items - 1 of `phase`. REQUIRES: items >= 1; an earlier
+  // submission of the same phase is complete.
+  void Submit(std::shared_ptr<Phase> phase, int items);
 
  private:
-  // Work is on level 0 until it has had kFirstLevel of processor time, and each
-  // further level takes kLevelFactor times as much.
-  static constexpr int kLevels = 6;
-  static constexpr absl::Duration kFirstLevel = absl::Milliseconds(100);
-  static constexpr int kLevelFactor = 4;
-  static constexpr uint64_t kOldestEvery = 4;
+  // Passed-over work gets a third of the time that others got before it, once
+  // that is kMinDebt: what is short ends before, and is not held up.
+  static constexpr int kDebtShare = 3;
+  static constexpr absl::Duration kMinDebt = absl::Milliseconds(30);
+  static constexpr absl::Duration kMaxDebt = absl::Milliseconds(300);
 
   struct Submission {
-    Submission(std::shared_ptr<Phase> submitted, int count, int on_level)
-        : phase(std::move(submitted)),
-          items(count),
-          level(on_level),
-          remaining(count) {}
+    Submission(std::shared_ptr<Phase> submitted, int count)
+        : phase(std::move(submitted)), items(count), remaining(count) {}
 
     const std::shared_ptr<Phase> phase;
     const int items;
-    const int level;
-    int next = 0;         // guarded by mu_
-    uint64_t queued = 0;  // its place in the order of waiting; guarded by mu_
+    int next = 0;  // guarded by mu_
     std::atomic<int> remaining;
   };
-  using Queue = std::deque<std::shared_ptr<Submission>>;
+  // By level, then ticket: the first is the next.
+  using Queue = std::map<std::pair<int, uint64_t>, std::shared_ptr<Submission>>;
 
-  static int LevelOf(absl::Duration served);
+  // An item to run.
+  struct Choice {
+    std::shared_ptr<Submission> submission;
+    int item = 0;
+    bool passes_others = false;  // that have been served more
+  };
 
   void Work();
-  bool is_idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Puts it where its phase belongs now.
   void Enqueue(std::shared_ptr<Submission> submission)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The queue that the next item comes from. REQUIRES: one is not empty.
-  Queue& ChooseQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // REQUIRES: something waits.
+  Choice Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Queue::iterator OldestPassedOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Account(const Choice& choice, absl::Duration time)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;
-  // By level; the front of each has waited longest there.
-  std::array<Queue, kLevels> waiting_ ABSL_GUARDED_BY(mu_);
-  uint64_t enqueued_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t chosen_ ABSL_GUARDED_BY(mu_) = 0;
+  Queue waiting_ ABSL_GUARDED_BY(mu_);
+  uint64_t last_ticket_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Duration debt_ ABSL_GUARDED_BY(mu_);  // to what is passed over
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   int running_ ABSL_GUARDED_BY(mu_) = 0;  // items in work
   std::vector<std::thread> threads_;      // constant after construction
