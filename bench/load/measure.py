@@ -206,6 +206,21 @@ class Measurements:
             "--mix", arguments.mix, "--ramp-up", ramp_up,
         )  # fmt: skip
 
+    def measure_steady(self):
+        """The mix once most clients wait for long documents.
+
+        At the start all of them send short ones at once, and a list of
+        documents ends with whatever is left over: neither is what a server
+        that runs all day sees.
+        """
+        arguments = self.arguments
+        return run_load(
+            arguments, self.server, "--clients", arguments.clients, "--load-seed",
+            arguments.load_seed, "--mix", arguments.mix, "--warm-up",
+            f"{arguments.steady_warm_up}s", "--duration",
+            f"{arguments.steady_seconds}s",
+        )  # fmt: skip
+
     def measure_round(self, number):
         result = {"unloaded": self.measure_unloaded()}
         # One client more whenever a short document would be done.
@@ -217,6 +232,7 @@ class Measurements:
         else:
             result["mixed"] = self.measure_mixed(ramp_up)
             result["core"] = self.core.measure(ramp_up)
+        result["steady"] = self.measure_steady()
         mixed, core = result["mixed"], result["core"]
         tokens = mixed["total"]["throughput"]["answered_tokens"]
         # Words at the ends of pieces may make a token more or less.
@@ -232,7 +248,7 @@ class Measurements:
         self.print_round(number, result)
 
     def print_round(self, number, result):
-        short = find_class(result["mixed"], self.arguments.short)["latency"]
+        short = find_class(result["steady"], self.arguments.short)["latency"]
         print(
             f"round {number + 1}: core {result['core']['tokens_per_second']:.0f} "
             "tokens/s, server "
@@ -248,7 +264,7 @@ class Measurements:
     def summary(self):
         unloaded = [result["unloaded"] for result in self.rounds]
         loaded = [
-            find_class(result["mixed"], self.arguments.short)["latency"]
+            find_class(result["steady"], self.arguments.short)["latency"]
             for result in self.rounds
         ]
         unloaded_p50 = pooled_percentile(unloaded, 50)
@@ -325,7 +341,15 @@ def parse_arguments():
         "--requests", type=int, default=160, help="documents of one measurement"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--mix", default="short:0.8:128,long:0.2:20000")
+    parser.add_argument("--mix", default="short:0.8:128,long:0.2:8000")
+    parser.add_argument(
+        "--steady-warm-up", type=int, default=30, metavar="SECONDS",
+        help="of the mix before the latencies of short documents count",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steady-seconds", type=int, default=60, metavar="SECONDS",
+        help="for which they count",
+    )  # fmt: skip
     parser.add_argument("--short", default="short", help="class whose p99 counts")
     parser.add_argument(
         "--unloaded-requests", type=int, default=200, help="in every round"

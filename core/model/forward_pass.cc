@@ -111,6 +111,7 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
     }
   }
   slots_.reserve(inputs_.size());
+  slots_metas_.reserve(slots_states_.size());
   view_.first = options.kind == PassKind::kRetrieve ? options.first
                                                     : int64_t(states_.size());
   tile_rows_ = options.tile_rows > 0 ? options.tile_rows : TileRows(*model_);
