@@ -4,6 +4,7 @@
 #include <barrier>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <thread>
 #include <utility>
@@ -44,43 +45,43 @@ absl::StatusOr<PackedLinear> PackRandom(const LinearShape& shape,
                             {.precision = precision});
 }
 
-// Seconds of one product while `workers` threads compute it.
-double TimeProduct(const PackedLinear& linear, int rows, int workers,
-                   double seconds) {
-  int products = 1;  // of a stretch; set by worker 0 between the barriers
-  std::vector<double> times;
-  std::barrier barrier(workers);
-  const auto work = [&](int worker) {
-    ComputeContext context;
-    const size_t padded = size_t(PaddedRows(rows));
-    const FloatBuffer src = RandomValues(padded * size_t(linear.inputs()), 1);
-    FloatBuffer dst = FloatBuffer::Zeroed(padded * size_t(linear.outputs()));
-    const auto multiply = [&](int count) {
-      barrier.arrive_and_wait();
-      const Clock::time_point start = Clock::now();
-      for (int i = 0; i < count; ++i) {
-        linear.Apply(src.data(), rows, context, dst.data());
-      }
-      barrier.arrive_and_wait();
-      return SecondsSince(start);
-    };
-    multiply(1);  // Makes the kernel and touches every page.
-    const double once = multiply(1);
-    if (worker == 0) {
-      products = std::max(1, int(seconds / kStretches / once));
+// Products of one worker's per second; all begin at the barrier.
+double WorkerRate(const PackedLinear& linear, int rows, double seconds,
+                  std::barrier<>* begin) {
+  ComputeContext context;
+  const size_t padded = size_t(PaddedRows(rows));
+  const FloatBuffer src = RandomValues(padded * size_t(linear.inputs()), 1);
+  FloatBuffer dst = FloatBuffer::Zeroed(padded * size_t(linear.outputs()));
+  const auto multiply = [&](int count) {
+    const Clock::time_point start = Clock::now();
+    for (int i = 0; i < count; ++i) {
+      linear.Apply(src.data(), rows, context, dst.data());
     }
-    barrier.arrive_and_wait();
-    for (int stretch = 0; stretch < kStretches; ++stretch) {
-      const double time = multiply(products);
-      if (worker == 0) times.push_back(time / products);
-    }
+    return SecondsSince(start);
   };
+  multiply(1);  // Makes the kernel and touches every page.
+  begin->arrive_and_wait();
+  const int products = std::max(1, int(seconds / kStretches / multiply(1)));
+  std::vector<double> times;
+  for (int stretch = 0; stretch < kStretches; ++stretch) {
+    times.push_back(multiply(products) / products);
+  }
+  return 1 / documents::Median(std::move(times));
+}
+
+// Of all workers together. The sum of their rates, not the slowest one's: a
+// forward pass leaves a worker that is held up behind, too.
+double ProductsPerSecond(const PackedLinear& linear, int rows, int workers,
+                         double seconds) {
+  std::barrier<> begin(workers);
+  std::vector<double> rates(static_cast<size_t>(workers));
   std::vector<std::thread> threads;
-  for (int worker = 0; worker < workers; ++worker) {
-    threads.emplace_back(work, worker);
+  for (double& rate : rates) {
+    threads.emplace_back(
+        [&] { rate = WorkerRate(linear, rows, seconds, &begin); });
   }
   for (std::thread& thread : threads) thread.join();
-  return documents::Median(std::move(times));
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
 }
 
 }  // namespace
@@ -117,15 +118,15 @@ PeakRate MatmulPeak::Measure(absl::Span<const RowCount> chunks, int workers,
   LH_CHECK(!chunks.empty() && workers > 0);
   const double share =
       seconds / (double(chunks.size()) * double(linears_.size()));
-  double rows = 0, time = 0;  // of one worker
+  double rows = 0, time = 0;
   for (const RowCount& chunk : chunks) {
     rows += double(chunk.rows) * chunk.chunks;
     for (const PackedLinear& linear : linears_) {
-      time += TimeProduct(linear, chunk.rows, workers, share) * layers_ *
-              chunk.chunks;
+      time += layers_ * chunk.chunks /
+              ProductsPerSecond(linear, chunk.rows, workers, share);
     }
   }
-  const double rows_per_second = workers * rows / time;
+  const double rows_per_second = rows / time;
   return {.flops_per_second = rows_per_second * double(flops_per_row_),
           .rows_per_second = rows_per_second};
 }

@@ -51,8 +51,9 @@ class MatmulPeak {
 
   // Multiplies with `workers` threads at once, each on its own, about `seconds`
   // long. A product of each shape for each chunk counts, as often as a forward
-  // pass computes it; the time of a product is the median over equal stretches
-  // of time. REQUIRES: chunks has an element, rows and chunks are positive.
+  // pass computes it; a worker's time for a product is the median over equal
+  // stretches of time. REQUIRES: chunks has an element, rows and chunks are
+  // positive.
   PeakRate Measure(absl::Span<const RowCount> chunks, int workers,
                    double seconds) const;
 
