@@ -87,18 +87,17 @@ void LinearKernel::ChooseForm() {
         Describe(form, kPackRows, WeightsDesc(form, memory::format_tag::any))
             .desc.impl_info_str());
   };
-  implementation_ = name_of(Form::kMatMul);
   // Without AVX-512 oneDNN 2.x has no matmul kernel of its own: a general
   // product packs the weights anew each time and does the rest in a second
   // walk over the result. Its kernels for convolutions of size 1 do neither.
-  if (precision_ != Precision::kFp32 || !Contains(implementation_, "gemm")) {
+  if (precision_ != Precision::kFp32 ||
+      !Contains(name_of(Form::kMatMul), "gemm")) {
     return;
   }
   try {
-    const std::string convolution = name_of(Form::kPointwiseConvolution);
-    if (!Contains(convolution, "jit_1x1")) return;
-    form_ = Form::kPointwiseConvolution;
-    implementation_ = convolution;
+    if (Contains(name_of(Form::kPointwiseConvolution), "jit_1x1")) {
+      form_ = Form::kPointwiseConvolution;
+    }
   } catch (const dnnl::error&) {
     // No such kernel for this shape.
   }

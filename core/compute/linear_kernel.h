@@ -33,8 +33,6 @@ class LinearKernel {
   void Multiply(const void* src, int rows, ComputeContext& context,
                 void* dst) const;
 
-  // oneDNN's name of the implementation.
-  std::string_view implementation() const { return implementation_; }
   uint64_t byte_size() const {
     return weights_.get_desc().get_size() + bias_.byte_size();
   }
@@ -68,7 +66,6 @@ class LinearKernel {
   const Precision precision_;
   const dnnl::primitive_attr attributes_;
   Form form_ = Form::kMatMul;
-  std::string implementation_;
   dnnl::memory weights_;
   FloatBuffer bias_;  // [outputs], or empty
   dnnl::memory bias_memory_;
