@@ -37,7 +37,13 @@ Scheduler::~Scheduler() {
 void Scheduler::Submit(std::shared_ptr<Phase> phase, int items) {
   LH_CHECK(items >= 1);
   auto submission = std::make_shared<Submission>(std::move(phase), items);
+  const absl::Time now = absl::Now();
   absl::MutexLock lock(&mu_);
+  Phase& submitted = *submission->phase;
+  const absl::Duration rested =
+      std::max(now - submitted.last_ended_, absl::ZeroDuration());
+  submitted.served_ =
+      std::max(submitted.served_ - rested, absl::ZeroDuration());
   Enqueue(std::move(submission));
 }
 
@@ -77,8 +83,12 @@ Scheduler::Choice Scheduler::Choose() {
   return choice;
 }
 
-void Scheduler::Account(const Choice& choice, absl::Duration time) {
-  choice.submission->phase->served_ += time;
+void Scheduler::Account(const Choice& choice, absl::Time start,
+                        absl::Time end) {
+  const absl::Duration time = end - start;
+  Phase& phase = *choice.submission->phase;
+  phase.served_ += time;
+  phase.last_ended_ = end;
   if (choice.passes_others) {
     debt_ = std::min(debt_ + time / kDebtShare, kMaxDebt);
   } else {
@@ -107,7 +117,7 @@ void Scheduler::Work() {
     {
       // Before a next submission is placed by it.
       absl::MutexLock lock(&mu_);
-      Account(choice, absl::Now() - start);
+      Account(choice, start, absl::Now());
     }
     if (submission.remaining.fetch_sub(1) == 1) {
       submission.phase->OnComplete();

@@ -5,7 +5,8 @@
 // every item. Within a level who came first is finished first; only on the last
 // one, where work may be endless, all take turns. A quarter of the time for
 // which longer work is passed over is given to it afterwards, so that nothing
-// waits for ever. Thread-safe.
+// waits for ever. Resting counts against what was served: a stream that brings
+// little at a time stays short work. Thread-safe.
 #ifndef LONGHAND_CORE_ENGINE_SCHEDULER_H_
 #define LONGHAND_CORE_ENGINE_SCHEDULER_H_
 
@@ -37,7 +38,8 @@ class Phase {
  private:
   friend class Scheduler;
   // Guarded by the scheduler's mutex.
-  absl::Duration served_;
+  absl::Duration served_;  // less the time for which it had nothing to do
+  absl::Time last_ended_ = absl::InfiniteFuture();  // of its items
   int level_ = -1;       // at its last submission; -1: none yet
   uint64_t ticket_ = 0;  // its place among those of its level
 };
@@ -93,7 +95,7 @@ class Scheduler {
   // REQUIRES: something waits.
   Choice Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Queue::iterator OldestPassedOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Account(const Choice& choice, absl::Duration time)
+  void Account(const Choice& choice, absl::Time start, absl::Time end)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;

@@ -17,6 +17,10 @@
 namespace longhand {
 namespace {
 
+// More than the first level gives, whatever a busy machine lets pass between
+// two submissions, which counts as rest.
+constexpr absl::Duration kLongService = 8 * Scheduler::kFirstLevel;
+
 class Task final : public Phase {
  public:
   explicit Task(std::function<void()> item,
@@ -58,19 +62,19 @@ class SchedulerTest : public ::testing::Test {
     return std::make_shared<Task>([this, name] { Write(name); });
   }
 
-  // One that has had what the first level gives. REQUIRES: released.
-  std::shared_ptr<Task> MakeServedTask(char name) {
+  // One that has had `service`. REQUIRES: released.
+  std::shared_ptr<Task> MakeServedTask(char name, absl::Duration service) {
     struct WarmUp {
       std::atomic<bool> is_over = false;
       absl::Notification done;
     };
     const auto warm_up = std::make_shared<WarmUp>();
     const auto task = std::make_shared<Task>(
-        [this, name, warm_up] {
+        [this, name, service, warm_up] {
           if (warm_up->is_over) {
             Write(name);
           } else {
-            absl::SleepFor(Scheduler::kFirstLevel);
+            absl::SleepFor(service);
           }
         },
         [warm_up] {
@@ -118,11 +122,22 @@ TEST_F(SchedulerTest, TheNextPhaseKeepsItsPlace) {
 
 TEST_F(SchedulerTest, NewWorkGoesBeforeWorkThatWasServed) {
   Release();
-  const auto served = MakeServedTask('l');
+  const auto served = MakeServedTask('l', kLongService);
   Hold();
   scheduler_->Submit(served, 2);
   scheduler_->Submit(MakeTask('n'), 2);
   EXPECT_EQ(Finish(), "nnll");
+}
+
+// A stream that brings something now and then is not long work.
+TEST_F(SchedulerTest, WhoHasRestedIsNew) {
+  Release();
+  const auto served = MakeServedTask('l', 2 * Scheduler::kFirstLevel);
+  absl::SleepFor(3 * Scheduler::kFirstLevel);
+  Hold();
+  scheduler_->Submit(served, 2);
+  scheduler_->Submit(MakeTask('n'), 2);
+  EXPECT_EQ(Finish(), "llnn");
 }
 
 // Not even the items of one phase hold up new work for long.
@@ -146,7 +161,7 @@ TEST_F(SchedulerTest, APhaseOfManyItemsIsMovedDownOnTheWay) {
 // New work without end does not keep long work from its share.
 TEST_F(SchedulerTest, WhatIsPassedOverIsNotStarved) {
   Release();
-  const auto served = MakeServedTask('l');
+  const auto served = MakeServedTask('l', kLongService);
   Hold();
   Scheduler* const scheduler = scheduler_.get();
   scheduler->Submit(served, 1);
