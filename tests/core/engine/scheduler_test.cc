@@ -19,7 +19,7 @@ namespace {
 
 // More than the first level gives, whatever a busy machine lets pass between
 // two submissions, which counts as rest.
-constexpr absl::Duration kLongService = 8 * Scheduler::kFirstLevel;
+const absl::Duration kLongService = 8 * Scheduler::kFirstLevel;
 
 class Task final : public Phase {
  public:
