@@ -76,22 +76,6 @@ void AddMeasuring(CLI::App* command, CompareFlags* flags) {
       ->type_name("N");
 }
 
-void AddCompareOutput(CLI::App* command, CompareFlags* flags) {
-  constexpr char kGroup[] = "Output";
-  command->add_option("--output", flags->format, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str()
-      ->type_name("FORMAT")
-      ->group(kGroup);
-  command
-      ->add_option("-o,--out", flags->out,
-                   "Write to FILE, which appears when complete\n"
-                   "(default: standard output)")
-      ->type_name("FILE")
-      ->group(kGroup);
-  AddProgress(command, &flags->progress, kGroup);
-}
-
 }  // namespace
 
 void AddCompare(CLI::App* app, Flags* flags) {
@@ -108,7 +92,8 @@ void AddCompare(CLI::App* app, Flags* flags) {
   AddRetrievalSettings(command, &compare->options);
   AddChunkOptions(command, &compare->options);
   AddVectorOptions(command, &compare->options);
-  AddCompareOutput(command, compare);
+  AddReportOutput(command, &compare->format, &compare->out);
+  AddProgress(command, &compare->progress, "Output");
   AddConnection(command, &flags->connection);
   command->footer(std::string(kCompareFooter) + kExitCodes);
 }

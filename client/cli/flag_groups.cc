@@ -179,6 +179,21 @@ void AddVectorOptions(CLI::App* command, OptionFlags* flags) {
             "document has ended. 0: nothing, chunks come at once");
 }
 
+void AddReportOutput(CLI::App* command, std::string* format, std::string* out) {
+  constexpr char kGroup[] = "Output";
+  command->add_option("--output", *format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str()
+      ->type_name("FORMAT")
+      ->group(kGroup);
+  command
+      ->add_option("-o,--out", *out,
+                   "Write to FILE, which appears when complete\n"
+                   "(default: standard output)")
+      ->type_name("FILE")
+      ->group(kGroup);
+}
+
 void AddProgress(CLI::App* command, std::optional<bool>* progress,
                  const char* group) {
   command

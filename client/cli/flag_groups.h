@@ -41,6 +41,9 @@ void AddVectorOptions(CLI::App* command, OptionFlags* flags);
 void AddSessionOutput(CLI::App* command, SessionOutputFlags* flags,
                       const char* quiet_help = nullptr);
 
+// --output table|json and --out, of commands that measure.
+void AddReportOutput(CLI::App* command, std::string* format, std::string* out);
+
 void AddSessionId(CLI::App* command, std::string* id);
 
 void AddDurability(CLI::App* command, std::string* durability);

@@ -199,22 +199,6 @@ void AddMeasuring(CLI::App* command, LoadFlags* flags) {
       ->group(kGroup);
 }
 
-void AddLoadOutput(CLI::App* command, LoadFlags* flags) {
-  constexpr char kGroup[] = "Output";
-  command->add_option("--output", flags->format, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str()
-      ->type_name("FORMAT")
-      ->group(kGroup);
-  command
-      ->add_option("-o,--out", flags->out,
-                   "Write to FILE, which appears when complete\n"
-                   "(default: standard output)")
-      ->type_name("FILE")
-      ->group(kGroup);
-  AddProgress(command, &flags->progress, kGroup);
-}
-
 }  // namespace
 
 void AddLoad(CLI::App* app, Flags* flags) {
@@ -229,7 +213,8 @@ void AddLoad(CLI::App* app, Flags* flags) {
   AddRetrievalOptions(command, &load->options);
   AddChunkOptions(command, &load->options);
   AddVectorOptions(command, &load->options);
-  AddLoadOutput(command, load);
+  AddReportOutput(command, &load->format, &load->out);
+  AddProgress(command, &load->progress, "Output");
   AddConnection(command, &flags->connection);
   command->footer(std::string(kLoadFooter) + kExitCodes);
 }

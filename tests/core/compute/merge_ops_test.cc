@@ -4,33 +4,20 @@
 #include "core/compute/merge_ops.h"
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "core/compute/reference.h"
 #include "core/compute/vector_ops.h"
 #include "gtest/gtest.h"
+#include "tests/core/compute/random_vectors.h"
 
 namespace longhand {
 namespace {
 
+using testing::ExpectNear;
+using testing::Random;
+
 constexpr int kSizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 129};
-
-std::vector<float> Random(int64_t size, uint32_t seed, float scale = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> values(static_cast<size_t>(size));
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
-void ExpectNear(const std::vector<float>& fast, const std::vector<float>& slow,
-                double tolerance) {
-  ASSERT_EQ(fast.size(), slow.size());
-  for (size_t i = 0; i < fast.size(); ++i) {
-    ASSERT_NEAR(fast[i], slow[i], tolerance * (1 + std::abs(slow[i]))) << i;
-  }
-}
 
 TEST(MergeOps, SoftmaxRowsWithLogSum) {
   for (int columns : kSizes) {

@@ -5,22 +5,16 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "core/compute/reference.h"
 #include "gtest/gtest.h"
+#include "tests/core/compute/random_vectors.h"
 
 namespace longhand {
 namespace {
 
-std::vector<float> Random(int64_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(size));
-  for (float& value : values) value = normal(random);
-  return values;
-}
+using testing::Random;
 
 struct Case {
   std::vector<std::vector<float>> queries, keys;

@@ -12,9 +12,12 @@
 #include "core/compute/reference.h"
 #include "core/compute/workspace.h"
 #include "gtest/gtest.h"
+#include "tests/core/compute/random_vectors.h"
 
 namespace longhand {
 namespace {
+
+using testing::ExpectNear;
 
 // Nothing may be written between the rows.
 constexpr float kUntouched = 77;
@@ -68,14 +71,6 @@ struct Problem {
             .log_sums = result->log_sums.data()};
   }
 };
-
-void ExpectNear(const std::vector<float>& fast, const std::vector<float>& slow,
-                double tolerance) {
-  ASSERT_EQ(fast.size(), slow.size());
-  for (size_t i = 0; i < fast.size(); ++i) {
-    ASSERT_NEAR(fast[i], slow[i], tolerance * (1 + std::abs(slow[i]))) << i;
-  }
-}
 
 constexpr Case kCases[] = {
     {1, 1, 1, 1, 1},      {1, 2, 2, 3, 1},      {5, 7, 1, 8, 1},
