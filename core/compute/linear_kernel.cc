@@ -85,7 +85,7 @@ void LinearKernel::ChooseForm() {
   const auto name_of = [this](Form form) {
     return std::string(
         Describe(form, kPackRows, WeightsDesc(form, memory::format_tag::any))
-            .desc.impl_info_str());
+            .impl_info_str());
   };
   // Without AVX-512 oneDNN 2.x has no matmul kernel of its own: a general
   // product packs the weights anew each time and does the rest in a second
@@ -127,27 +127,23 @@ memory::desc LinearKernel::WeightsDesc(Form form,
   return memory::desc({outputs_, inputs_, 1, 1}, type, tag);
 }
 
-LinearKernel::Description LinearKernel::Describe(
+dnnl::primitive_desc_base LinearKernel::Describe(
     Form form, int rows, const memory::desc& weights) const {
   const DataTypes types = TypesOf(precision_);
   const memory::desc src = RowsDesc(form, rows, inputs_, types.src);
   const memory::desc dst = RowsDesc(form, rows, outputs_, types.dst);
   if (form == Form::kMatMul) {
-    dnnl::matmul::primitive_desc desc =
-        onednn::MatMulDesc(src, weights, BiasDesc(form), dst, attributes_);
-    return {desc, dnnl::matmul(desc)};
+    return onednn::MatMulDesc(src, weights, BiasDesc(form), dst, attributes_);
   }
-  dnnl::convolution_forward::primitive_desc desc =
-      onednn::PointwiseConvolutionDesc(src, weights, BiasDesc(form), dst,
-                                       attributes_);
-  return {desc, dnnl::convolution_forward(desc)};
+  return onednn::PointwiseConvolutionDesc(src, weights, BiasDesc(form), dst,
+                                          attributes_);
 }
 
 void LinearKernel::Pack(const void* weights, const float* bias) {
   const dnnl::engine& engine = onednn::CpuEngine();
   const memory::desc packed =
       Describe(form_, kPackRows, WeightsDesc(form_, memory::format_tag::any))
-          .desc.query_md(dnnl::query::weights_md);
+          .query_md(dnnl::query::weights_md);
   // [outputs, inputs] in memory is the transpose of a matmul's operand.
   memory source(
       WeightsDesc(form_, form_ == Form::kMatMul ? memory::format_tag::ba
@@ -168,12 +164,11 @@ const LinearKernel::Shape& LinearKernel::FindShape(int rows) const {
     auto it = shapes_.find(rows);
     if (it != shapes_.end()) return *it->second;
   }
-  Description made = Describe(form_, rows, weights_.get_desc());
-  auto shape = std::make_unique<Shape>(
-      Shape{made.desc.query_md(dnnl::query::src_md),
-            made.desc.query_md(dnnl::query::dst_md),
-            made.desc.query_md(dnnl::query::scratchpad_md),
-            std::move(made.primitive)});
+  const dnnl::primitive_desc_base desc =
+      Describe(form_, rows, weights_.get_desc());
+  auto shape = std::make_unique<Shape>(Shape{
+      desc.query_md(dnnl::query::src_md), desc.query_md(dnnl::query::dst_md),
+      desc.query_md(dnnl::query::scratchpad_md), dnnl::primitive(desc.get())});
   absl::MutexLock lock(&mu_);
   return *shapes_.try_emplace(rows, std::move(shape)).first->second;
 }

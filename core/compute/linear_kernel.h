@@ -45,14 +45,8 @@ class LinearKernel {
     dnnl::memory::desc src, dst, scratchpad;
     dnnl::primitive primitive;
   };
-  // A primitive descriptor, whichever form it has.
-  struct Description {
-    dnnl::primitive_desc_base desc;
-    dnnl::primitive primitive;
-  };
-
-  Description Describe(Form form, int rows,
-                       const dnnl::memory::desc& weights) const;
+  dnnl::primitive_desc_base Describe(Form form, int rows,
+                                     const dnnl::memory::desc& weights) const;
   dnnl::memory::desc RowsDesc(Form form, int rows, int columns,
                               dnnl::memory::data_type type) const;
   dnnl::memory::desc BiasDesc(Form form) const;
