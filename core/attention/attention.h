@@ -24,7 +24,7 @@
 #include "core/attention/mechanism_options.h"
 #include "core/attention/retrieval_options.h"
 #include "core/compute/compute_context.h"
-#include "core/state/chunk_state.h"
+#include "core/state/layer_states.h"
 
 namespace longhand {
 

@@ -45,7 +45,8 @@ class BsbrAttention final : public RetrievalAttention {
     const int64_t d = options().head_dim;
     return {.heads = options().num_heads,
             .parts = {{d, d}, {1, d}},
-            .meta_floats = meta_floats()};
+            .meta_floats = meta_floats(),
+            .meta_key_floats = options().head_dim};
   }
   int64_t scratch_floats(int rows) const override {
     if (!exchanges()) return 0;

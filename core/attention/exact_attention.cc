@@ -31,7 +31,8 @@ class ExactAttention final : public RetrievalAttention {
     const StateLayout::Part matrix{own_rows, options().head_dim};
     return {.heads = options().num_heads,
             .parts = {matrix, matrix},
-            .meta_floats = meta_floats()};
+            .meta_floats = meta_floats(),
+            .meta_key_floats = options().head_dim};
   }
   int64_t scratch_floats(int rows) const override {
     if (!exchanges()) return 0;

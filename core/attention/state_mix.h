@@ -6,7 +6,7 @@
 
 #include "absl/types/span.h"
 #include "core/compute/workspace.h"
-#include "core/state/chunk_state.h"
+#include "core/state/layer_states.h"
 
 namespace longhand {
 

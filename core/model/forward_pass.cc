@@ -51,14 +51,15 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
       attention_(attention),
       inputs_(std::move(chunks)),
       states_(std::move(states)),
+      index_(options.index),
       exchanging_(attention->exchanges() &&
                   options.kind != PassKind::kMakeStates &&
                   // One that needs the whole document may also retrieve from
                   // the chunk itself.
                   (attention->needs_whole_document() ||
                    (options.kind == PassKind::kRetrieve
-                        ? states_.size()
-                        : inputs_.size() + states_.size()) > 1)) {
+                        ? num_past()
+                        : inputs_.size() + num_past()) > 1)) {
   LH_CHECK(!inputs_.empty());
   const bool leaves_states =
       attention->exchanges() && options.kind != PassKind::kRetrieve;
@@ -69,11 +70,16 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
     state_layer_.push_back(state_layers);
     if (attention->exchanges_in(layer)) ++state_layers;
   }
+  slots_states_.reserve(num_past() + inputs_.size());
+  if (index_ != nullptr) {
+    LH_CHECK(states_.empty() && index_->fingerprint() == options.fingerprint);
+    slots_states_.assign(index_->states().begin(), index_->states().end());
+  }
   for (const auto& state : states_) {
     LH_CHECK(state == nullptr || state->fingerprint() == options.fingerprint);
     slots_states_.push_back(state.get());
   }
-  slots_count_ = int64_t(states_.size());
+  slots_count_ = int64_t(num_past());
   if (options.kind != PassKind::kRetrieve) {
     slots_count_ += int64_t(inputs_.size());
   }
@@ -111,9 +117,9 @@ ForwardPass::ForwardPass(std::shared_ptr<const Model> model,
     }
   }
   slots_.reserve(inputs_.size());
-  slots_metas_.reserve(slots_states_.size());
-  view_.first = options.kind == PassKind::kRetrieve ? options.first
-                                                    : int64_t(states_.size());
+  if (index_ == nullptr) slots_metas_.reserve(slots_states_.size());
+  view_.first =
+      options.kind == PassKind::kRetrieve ? options.first : int64_t(num_past());
   tile_rows_ = options.tile_rows > 0 ? options.tile_rows : TileRows(*model_);
   LH_CHECK(tile_rows_ % kRowBlock == 0);
   PlanPhases(options.threads);
@@ -379,11 +385,13 @@ void ForwardPass::BindLayer(int layer) {
   view_.layer = layer;
   const int state_layer = state_layer_[size_t(layer)];
   slots_metas_.clear();
-  for (const ChunkState* state : slots_states_) {
-    slots_metas_.push_back(state == nullptr ? nullptr
-                                            : state->meta(state_layer));
+  if (index_ == nullptr) {
+    for (const ChunkState* state : slots_states_) {
+      slots_metas_.push_back(state == nullptr ? nullptr
+                                              : state->meta(state_layer));
+    }
   }
-  view_.states = {slots_states_, state_layer, slots_metas_};
+  view_.states = {slots_states_, state_layer, slots_metas_, index_};
   view_.chunks = slots_;
 }
 

@@ -17,6 +17,7 @@
 #include "core/model/model.h"
 #include "core/state/chunk_state.h"
 #include "core/state/state_codec.h"
+#include "core/state/state_index.h"
 #include "core/tensor/tensor.h"
 
 namespace longhand {
@@ -55,6 +56,9 @@ class ForwardPass {
     StateFingerprint fingerprint{};
     // What the states of the chunks are kept in; null: f32.
     std::shared_ptr<const StateCodec> codec;
+    // In place of `states`, which must then be empty. Must outlive the pass and
+    // stay as it is. Null: none.
+    const StateIndex* index = nullptr;
     // kRetrieve: the number of the first chunk among `states`.
     int64_t first = 0;
     // Rows of a full chunk, which a model that pads its chunks fills all of
@@ -169,6 +173,9 @@ class ForwardPass {
 
   int num_layers() const { return static_cast<int>(model_->layers().size()); }
   int num_phases() const { return static_cast<int>(phases_.size()); }
+  size_t num_past() const {
+    return index_ != nullptr ? size_t(index_->size()) : states_.size();
+  }
   bool exchanges_in(int layer) const {
     return exchanging_ && attention_->exchanges_in(layer);
   }
@@ -203,6 +210,7 @@ class ForwardPass {
   const Attention* const attention_;
   const std::vector<ChunkInput> inputs_;
   const std::vector<std::shared_ptr<const ChunkState>> states_;
+  const StateIndex* const index_;  // in place of states_, or null
   // Whether any chunk of the batch can see another one.
   const bool exchanging_;
   int tile_rows_;
@@ -215,7 +223,7 @@ class ForwardPass {
   int64_t slots_count_ = 0;
 
   std::vector<const ChunkState*> slots_states_;  // null: out of reach
-  std::vector<const float*> slots_metas_;        // in the layer of view_
+  std::vector<const float*> slots_metas_;  // in the layer of view_; no index
   std::vector<ChunkSlot> slots_;
   BatchView view_{};
 };

@@ -56,6 +56,22 @@ struct Answer {
   std::vector<float> chunk_weights;  // [chunks]: its retrieval, sum 1 or all 0
 };
 
+// What an encoder keeps of one document's chunks so that the next ones cost
+// less. Owned by the document and used by its thread; may be dropped at any
+// time. The encoder checks it against the chunks whenever it uses it.
+class PastIndex {
+ public:
+  virtual ~PastIndex() = default;
+  virtual uint64_t bytes() const = 0;  // in memory
+};
+
+// The chunks of a document before those that are to be computed, in order.
+struct Past {
+  absl::Span<const std::shared_ptr<const ChunkRecord>> chunks;
+  // Where their index is kept from call to call; null: nowhere.
+  std::unique_ptr<PastIndex>* index = nullptr;
+};
+
 class DocumentEncoder : public StateDecoder {
  public:
   virtual const EncodeOptions& options() const = 0;
@@ -91,12 +107,11 @@ class DocumentEncoder : public StateDecoder {
   // The most chunks that Compute takes at once.
   virtual int max_batch_chunks() const = 0;
 
-  // Computes consecutive chunks; `past` are those before the first one, in
-  // order. All or nothing. The results carry no `charge`.
+  // Computes consecutive chunks. All or nothing. The results carry no `charge`.
   // UNAVAILABLE (OVERLOADED), INTERNAL (NUMERIC), DEADLINE_EXCEEDED, CANCELLED.
   virtual absl::StatusOr<std::vector<std::shared_ptr<EncodedChunk>>> Compute(
-      absl::Span<const std::shared_ptr<const ChunkRecord>> past,
-      absl::Span<const ChunkWork> chunks, const StopCondition& stop) const = 0;
+      const Past& past, absl::Span<const ChunkWork> chunks,
+      const StopCondition& stop) const = 0;
 
   // The pooled vectors [chunks, hidden] of all `chunks` of a document, from
   // their states. A window that reaches beyond the last one ends with it.

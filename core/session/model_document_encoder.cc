@@ -57,6 +57,61 @@ void HashNumber(Sha256& hash, int64_t number) {
   hash.UpdateField(absl::StrCat(number));
 }
 
+// The states of chunks whose keys continue each other, by these keys.
+class KeyedStates final : public PastIndex {
+ public:
+  KeyedStates(const StateFingerprint& fingerprint, const StateLayout& layout,
+              int layers)
+      : states_(fingerprint, layout, layers) {}
+
+  const StateIndex& states() const { return states_; }
+  uint64_t bytes() const override {
+    return states_.bytes() + keys_.capacity() * sizeof(keys_[0]);
+  }
+
+  // Makes it that of `chunks`. DATA_LOSS (STATE_CORRUPT).
+  absl::Status Follow(
+      absl::Span<const std::shared_ptr<const ChunkRecord>> chunks) {
+    Truncate(NumSame(chunks));
+    for (size_t i = keys_.size(); i < chunks.size(); ++i) {
+      const std::shared_ptr<const EncodedChunk>& chunk = chunks[i]->encoded;
+      const ChunkState* state = chunk->state.get();
+      if (state == nullptr || state->fingerprint() != states_.fingerprint()) {
+        return StateCorrupt();
+      }
+      // With the chunk, which holds the memory that is charged for it.
+      states_.Append(std::shared_ptr<const ChunkState>(chunk, state));
+      keys_.push_back(chunk->key);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // Of the first chunks. A key covers all that came before it, so they are the
+  // same up to some place and others from there on.
+  size_t NumSame(
+      absl::Span<const std::shared_ptr<const ChunkRecord>> chunks) const {
+    size_t same = 0;
+    size_t end = std::min(keys_.size(), chunks.size());
+    // The last one first: mostly nothing but the end is new.
+    for (size_t last = end; same < end; last = same + (end - same + 1) / 2) {
+      if (chunks[last - 1]->encoded->key == keys_[last - 1]) {
+        same = last;
+      } else {
+        end = last - 1;
+      }
+    }
+    return same;
+  }
+  void Truncate(size_t size) {
+    keys_.resize(size);
+    states_.Truncate(int64_t(size));
+  }
+
+  StateIndex states_;
+  std::vector<ChunkKey> keys_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const DocumentEncoder>>
@@ -183,10 +238,39 @@ absl::StatusOr<std::vector<float>> ModelDocumentEncoder::Pool(
                   hidden_size(), number);
 }
 
+int ModelDocumentEncoder::NumStateLayers() const {
+  int layers = 0;
+  for (int layer = 0; layer < model_->config().num_layers; ++layer) {
+    layers += attention_->exchanges_in(layer) ? 1 : 0;
+  }
+  return layers;
+}
+
+absl::StatusOr<const StateIndex*> ModelDocumentEncoder::IndexOf(
+    const Past& past) const {
+  const StateLayout layout = attention_->state_layout(*options_.chunk_tokens);
+  if (past.index == nullptr || layout.meta_key_floats == 0 ||
+      int64_t(past.chunks.size()) < StateIndex::kBlock) {
+    return nullptr;
+  }
+  auto* index = dynamic_cast<KeyedStates*>(past.index->get());
+  if (index == nullptr) {
+    auto made = std::make_unique<KeyedStates>(state_fingerprint_, layout,
+                                              NumStateLayers());
+    index = made.get();
+    *past.index = std::move(made);
+  }
+  if (absl::Status status = index->Follow(past.chunks); !status.ok()) {
+    past.index->reset();
+    return status;
+  }
+  return &index->states();
+}
+
 absl::StatusOr<std::vector<std::shared_ptr<EncodedChunk>>>
-ModelDocumentEncoder::Compute(
-    absl::Span<const std::shared_ptr<const ChunkRecord>> past,
-    absl::Span<const ChunkWork> chunks, const StopCondition& stop) const {
+ModelDocumentEncoder::Compute(const Past& past,
+                              absl::Span<const ChunkWork> chunks,
+                              const StopCondition& stop) const {
   std::vector<std::shared_ptr<EncodedChunk>> encoded;
   if (chunks.empty()) return encoded;
   Batch batch;
@@ -194,13 +278,16 @@ ModelDocumentEncoder::Compute(
     AddToBatch(chunk.place, chunk.window_ids, &batch);
   }
   States states;
+  ForwardPass::Options options =
+      PassOptions(needs_retrieval() ? PassKind::kMakeStates : PassKind::kWhole);
   if (is_chained()) {
-    LH_ASSIGN_OR_RETURN(states, StatesOf(past));
+    LH_ASSIGN_OR_RETURN(options.index, IndexOf(past));
+    if (options.index == nullptr) {
+      LH_ASSIGN_OR_RETURN(states, StatesOf(past.chunks));
+    }
   }
   ForwardPass pass(model_, attention_.get(), std::move(batch.inputs),
-                   std::move(states),
-                   PassOptions(needs_retrieval() ? PassKind::kMakeStates
-                                                 : PassKind::kWhole));
+                   std::move(states), options);
   LH_RETURN_IF_ERROR(RunPass(pass, batch.working_bytes, stop));
   for (size_t i = 0; i < chunks.size(); ++i) {
     auto made = std::make_shared<EncodedChunk>();
@@ -208,7 +295,7 @@ ModelDocumentEncoder::Compute(
     made->state = pass.state(int(i));
     if (!needs_retrieval()) {
       LH_ASSIGN_OR_RETURN(made->pooled, Pool(pass, int(i), batch.places[i],
-                                             int64_t(past.size() + i)));
+                                             int64_t(past.chunks.size() + i)));
     }
     encoded.push_back(std::move(made));
   }
@@ -252,10 +339,7 @@ ModelDocumentEncoder::DecodeState(int own_tokens,
       own_tokens > model_->config().max_positions()) {
     return StateCorrupt();
   }
-  int layers = 0;
-  for (int layer = 0; layer < model_->config().num_layers; ++layer) {
-    layers += attention_->exchanges_in(layer) ? 1 : 0;
-  }
+  const int layers = NumStateLayers();
   const StateLayout layout = attention_->state_layout(own_tokens);
   if (bytes.size() != ChunkState::ByteSize(layout, *codec_, layers)) {
     return StateCorrupt();

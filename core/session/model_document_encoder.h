@@ -55,8 +55,7 @@ class ModelDocumentEncoder final : public DocumentEncoder {
     return encoder_->options().max_batch_chunks;
   }
   absl::StatusOr<std::vector<std::shared_ptr<EncodedChunk>>> Compute(
-      absl::Span<const std::shared_ptr<const ChunkRecord>> past,
-      absl::Span<const ChunkWork> chunks,
+      const Past& past, absl::Span<const ChunkWork> chunks,
       const StopCondition& stop) const override;
   absl::StatusOr<std::vector<float>> Retrieve(
       absl::Span<const std::shared_ptr<const ChunkRecord>> chunks,
@@ -86,6 +85,11 @@ class ModelDocumentEncoder final : public DocumentEncoder {
   // DATA_LOSS (STATE_CORRUPT) if a record came from elsewhere without one.
   absl::StatusOr<States> StatesOf(
       absl::Span<const std::shared_ptr<const ChunkRecord>> chunks) const;
+  // Layers that leave a part in a state.
+  int NumStateLayers() const;
+  // The states of many chunks, kept with the document; null where that is of
+  // no use. Errors as StatesOf.
+  absl::StatusOr<const StateIndex*> IndexOf(const Past& past) const;
   ForwardPass::Options PassOptions(PassKind kind) const;
   absl::Status RunPass(ForwardPass& pass, uint64_t working_bytes,
                        const StopCondition& stop) const;

@@ -90,7 +90,8 @@ absl::Status RecordBuilder::ComputeWaiting() {
         {waiting.record->place, std::move(waiting.window_ids), waiting.key});
   }
   LH_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<EncodedChunk>> encoded,
-                      context_.encoder.Compute(*records_, work, context_.stop));
+                      context_.encoder.Compute({*records_, context_.index},
+                                               work, context_.stop));
   LH_CHECK(encoded.size() == waiting_.size());
   for (size_t i = 0; i < encoded.size(); ++i) {
     encoded[i]->charge = std::move(charges[i]);

@@ -30,6 +30,8 @@ class RecordBuilder {
     std::string_view salt;
     DocumentResources& resources;
     const StopCondition& stop;
+    // Of the records; null: none is kept.
+    std::unique_ptr<PastIndex>* index = nullptr;
     // Whether what is computed may be found by other documents.
     bool keep = true;
   };

@@ -156,6 +156,11 @@ RestartPoint SessionDocument::Impl::RestartFor(uint64_t offset) const {
   return at == chunks_.begin() ? RestartPoint() : (*std::prev(at))->restart;
 }
 
+void SessionDocument::Impl::Undo(uint64_t old_chunks) {
+  chunks_.resize(old_chunks);
+  index_ = Index();  // it may hold on to them
+}
+
 void SessionDocument::Impl::Commit(ContentCutter cutter, ContentKind kind) {
   cutter_ = std::move(cutter);
   kind_ = kind;
@@ -171,12 +176,12 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Append(
   DocumentChange change{.first_chunk = chunks_.size(),
                         .old_chunks = chunks_.size()};
   ContentCutter cutter(cutter_);
-  RecordBuilder builder(ContextOf(resources, stop), &chunks_);
+  RecordBuilder builder(ContextOf(resources, stop, index_), &chunks_);
   builder.ReuseFrom(known_tail());
   absl::Status status = Feed(content, cutter, builder);
   if (status.ok()) status = builder.Finish();
   if (!status.ok()) {
-    chunks_.resize(change.old_chunks);
+    Undo(change.old_chunks);
     return status;
   }
   records_bytes_ +=
@@ -237,8 +242,9 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Replace(
   LH_RETURN_IF_ERROR(CheckContent(
       content, begin, committed - (end - begin) + LengthOf(content)));
   ChunkRecords records;
+  Index index;
   ContentCutter cutter(encoder_.get());
-  RecordBuilder builder(ContextOf(resources, stop), &records);
+  RecordBuilder builder(ContextOf(resources, stop, index), &records);
   builder.ReuseFrom(chunks_);
   builder.ReuseFrom(known_tail());
   builder.ContinueAs(chunks_);
@@ -255,6 +261,7 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Replace(
                         .computed_tokens = builder.computed_tokens(),
                         .reused_tokens = builder.reused_tokens()};
   records.swap(chunks_);
+  index_ = std::move(index);
   change.changed = ChangedChunks(records, change.first_chunk);
   records_bytes_ = BytesOf(chunks_);
   Commit(std::move(cutter), KindOf(content));
@@ -270,12 +277,12 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Close(
   std::vector<CutChunk> cuts;
   LH_RETURN_IF_ERROR(cutter.Finish(&cuts));
   if (cutter.received_tokens() == 0) return EmptyDocumentError();
-  RecordBuilder builder(ContextOf(resources, stop), &chunks_);
+  RecordBuilder builder(ContextOf(resources, stop, index_), &chunks_);
   builder.ReuseFrom(known_tail());
   absl::Status status = builder.Add(std::move(cuts));
   if (status.ok()) status = builder.Finish();
   if (!status.ok()) {
-    chunks_.resize(change.old_chunks);
+    Undo(change.old_chunks);
     return status;
   }
   for (uint64_t i = change.old_chunks; i < chunks_.size(); ++i) {
@@ -301,7 +308,7 @@ absl::StatusOr<ChunkRecords> SessionDocument::Impl::WithTail(
   // Inside a character: no tail, for now.
   if (!status.ok() && !absl::IsInvalidArgument(status)) return status;
   if (status.ok()) {
-    RecordBuilder::Context context = ContextOf(resources, stop);
+    RecordBuilder::Context context = ContextOf(resources, stop, index_);
     context.keep = false;
     RecordBuilder builder(context, &records);
     LH_RETURN_IF_ERROR(builder.Add(std::move(cuts)));

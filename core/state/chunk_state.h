@@ -128,31 +128,6 @@ class ChunkState {
   FloatBuffer values_;
 };
 
-// The parts that several chunks leave in one layer, in the document's order. A
-// view; the states must outlive it.
-struct LayerStates {
-  absl::Span<const ChunkState* const> chunks;
-  int layer = 0;  // among those that leave a part
-  // [chunks]: where the meta values of each lie, for those who look at all of
-  // them many times; may be empty.
-  absl::Span<const float* const> metas = {};
-
-  int64_t size() const { return int64_t(chunks.size()); }
-  const float* meta(int64_t slot) const {
-    return metas.empty() ? chunks[slot]->meta(layer) : metas[slot];
-  }
-  // A head's block: in place, or decoded into buffer [head_floats].
-  const float* Head(int64_t slot, int head, float* buffer) const {
-    const ChunkState& state = *chunks[slot];
-    const std::byte* packed = state.packed_head(layer, head);
-    if (state.codec().is_identity()) {
-      return reinterpret_cast<const float*>(packed);
-    }
-    state.codec().Decode(state.layout(), packed, buffer);
-    return buffer;
-  }
-};
-
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_STATE_CHUNK_STATE_H_

@@ -24,6 +24,9 @@ struct StateLayout {
   // Before the heads' blocks; never packed, since choices between chunks are
   // made by them.
   int64_t meta_floats = 0;
+  // At the front of the meta values each head may have a key of so many, side
+  // by side, that queries are compared with; 0: there are none.
+  int64_t meta_key_floats = 0;
 
   int64_t head_floats() const {
     int64_t floats = 0;

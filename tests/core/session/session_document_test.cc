@@ -28,6 +28,7 @@ using testing::OpenEncoder;
 using testing::Prose;
 using testing::RandomIds;
 using testing::ReasonOf;
+using testing::Replace;
 using testing::ResultsOf;
 using testing::SameResults;
 using testing::StreamableOptions;
@@ -131,6 +132,62 @@ TEST(SessionDocument, TokenIdsAsTheEncoder) {
     Close(document);
     EXPECT_TRUE(
         SameResults(ResultsOf(document), EncodeWhole(*encoder, ids, options)));
+  }
+}
+
+// Long enough for an index of the states, which every change must leave right.
+TEST(SessionDocument, ManyChunksAsTheEncoder) {
+  auto encoder = MakeEncoder(TinyModel(), {.max_batch_chunks = 32});
+  for (const char* mechanism : {"bsbr", "bsbr_cumulant", "bsbr_exact"}) {
+    SCOPED_TRACE(mechanism);
+    EncodeOptions options;
+    options.mechanism = mechanism;
+    options.chunk_tokens = 5;
+    options.top_k = 4;
+    const auto opened = OpenEncoder(*encoder, options);
+    SessionDocument document = MakeDocument(opened);
+    std::vector<int32_t> ids;
+    const auto append = [&](SessionDocument& to, size_t count, uint32_t seed) {
+      const std::vector<int32_t> more = RandomIds(count, seed);
+      Append(to, more);
+      ids.insert(ids.end(), more.begin(), more.end());
+    };
+    const auto expect_same = [&](SessionDocument& changed) {
+      EXPECT_TRUE(
+          SameResults(ResultsOf(changed), EncodeWhole(*encoder, ids, options)));
+    };
+    append(document, 1276, 1);
+    ASSERT_EQ(document.chunks().size(), 255u);
+    const uint64_t without_index = document.own_bytes();
+    append(document, 30, 2);
+    append(document, 29, 3);
+    EXPECT_GT(document.own_bytes(), without_index + 4096) << "no index?";
+    expect_same(document);
+
+    SessionDocument fork(document);
+    EXPECT_LT(fork.own_bytes(), document.own_bytes());
+    const std::vector<int32_t> before = ids;
+    append(fork, 40, 4);
+    expect_same(fork);
+    ids = before;
+    append(document, 40, 5);
+    expect_same(document);
+
+    const std::vector<int32_t> other = RandomIds(9, 6);
+    Replace(document, 1290, 1293, other);
+    ids.erase(ids.begin() + 1290, ids.begin() + 1293);
+    ids.insert(ids.begin() + 1290, other.begin(), other.end());
+    expect_same(document);
+    append(document, 30, 7);
+    expect_same(document);
+
+    // A call that fails between two batches leaves nothing behind.
+    TestResources resources;
+    resources.reservations_left = 40;
+    EXPECT_FALSE(
+        document.Append(Content(RandomIds(300, 8)), resources, {}).ok());
+    append(document, 300, 9);
+    expect_same(document);
   }
 }
 

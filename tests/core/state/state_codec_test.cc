@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/state/chunk_state.h"
+#include "core/state/layer_states.h"
 #include "gtest/gtest.h"
 
 namespace longhand {

@@ -89,13 +89,12 @@ class HashEncoder final : public DocumentEncoder {
   int max_batch_chunks() const override { return 2; }
 
   absl::StatusOr<std::vector<std::shared_ptr<EncodedChunk>>> Compute(
-      absl::Span<const std::shared_ptr<const ChunkRecord>> past,
-      absl::Span<const ChunkWork> chunks,
+      const Past& past, absl::Span<const ChunkWork> chunks,
       const StopCondition& stop) const override {
     LH_RETURN_IF_ERROR(stop.Check());
     if (on_compute_) LH_RETURN_IF_ERROR(on_compute_());
-    LH_CHECK(past.empty() ||
-             past.back()->place.end == chunks.front().place.begin);
+    LH_CHECK(past.chunks.empty() ||
+             past.chunks.back()->place.end == chunks.front().place.begin);
     std::vector<std::shared_ptr<EncodedChunk>> made;
     for (const ChunkWork& work : chunks) {
       auto& chunk = made.emplace_back(std::make_shared<EncodedChunk>());
