@@ -12,11 +12,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/chunking/chunker.h"
@@ -57,19 +60,40 @@ struct Answer {
 };
 
 // What an encoder keeps of one document's chunks so that the next ones cost
-// less. Owned by the document and used by its thread; may be dropped at any
-// time. The encoder checks it against the chunks whenever it uses it.
+// less. The encoder checks it against the chunks whenever it uses it.
 class PastIndex {
  public:
   virtual ~PastIndex() = default;
   virtual uint64_t bytes() const = 0;  // in memory
 };
 
+// Where the versions of a document keep their index. Thread-safe: who needs it
+// takes it out, and who finds none does without.
+class PastIndexSlot {
+ public:
+  std::unique_ptr<PastIndex> Take() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return std::move(index_);
+  }
+  // In place of the one that is there.
+  void Put(std::unique_ptr<PastIndex> index) ABSL_LOCKS_EXCLUDED(mu_) {
+    bytes_ = index == nullptr ? 0 : index->bytes();
+    absl::MutexLock lock(&mu_);
+    index_.swap(index);
+  }
+  // Of the one that was put here last.
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::atomic<uint64_t> bytes_{0};
+  absl::Mutex mu_;
+  std::unique_ptr<PastIndex> index_ ABSL_GUARDED_BY(mu_);
+};
+
 // The chunks of a document before those that are to be computed, in order.
 struct Past {
   absl::Span<const std::shared_ptr<const ChunkRecord>> chunks;
-  // Where their index is kept from call to call; null: nowhere.
-  std::unique_ptr<PastIndex>* index = nullptr;
+  PastIndexSlot* index = nullptr;  // null: none is kept
 };
 
 class DocumentEncoder : public StateDecoder {

@@ -57,8 +57,10 @@ void HashNumber(Sha256& hash, int64_t number) {
   hash.UpdateField(absl::StrCat(number));
 }
 
+}  // namespace
+
 // The states of chunks whose keys continue each other, by these keys.
-class KeyedStates final : public PastIndex {
+class ModelDocumentEncoder::KeyedStates final : public PastIndex {
  public:
   KeyedStates(const StateFingerprint& fingerprint, const StateLayout& layout,
               int layers)
@@ -111,8 +113,6 @@ class KeyedStates final : public PastIndex {
   StateIndex states_;
   std::vector<ChunkKey> keys_;
 };
-
-}  // namespace
 
 absl::StatusOr<std::shared_ptr<const DocumentEncoder>>
 ModelDocumentEncoder::Create(Encoder* encoder, const EncodeOptions& options) {
@@ -246,25 +246,22 @@ int ModelDocumentEncoder::NumStateLayers() const {
   return layers;
 }
 
-absl::StatusOr<const StateIndex*> ModelDocumentEncoder::IndexOf(
-    const Past& past) const {
+absl::StatusOr<std::unique_ptr<ModelDocumentEncoder::KeyedStates>>
+ModelDocumentEncoder::IndexOf(const Past& past) const {
   const StateLayout layout = attention_->state_layout(*options_.chunk_tokens);
   if (past.index == nullptr || layout.meta_key_floats == 0 ||
       int64_t(past.chunks.size()) < StateIndex::kBlock) {
     return nullptr;
   }
-  auto* index = dynamic_cast<KeyedStates*>(past.index->get());
+  // Nobody else puts anything there.
+  std::unique_ptr<KeyedStates> index(
+      static_cast<KeyedStates*>(past.index->Take().release()));
   if (index == nullptr) {
-    auto made = std::make_unique<KeyedStates>(state_fingerprint_, layout,
-                                              NumStateLayers());
-    index = made.get();
-    *past.index = std::move(made);
+    index = std::make_unique<KeyedStates>(state_fingerprint_, layout,
+                                          NumStateLayers());
   }
-  if (absl::Status status = index->Follow(past.chunks); !status.ok()) {
-    past.index->reset();
-    return status;
-  }
-  return &index->states();
+  LH_RETURN_IF_ERROR(index->Follow(past.chunks));
+  return index;
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<EncodedChunk>>>
@@ -278,17 +275,22 @@ ModelDocumentEncoder::Compute(const Past& past,
     AddToBatch(chunk.place, chunk.window_ids, &batch);
   }
   States states;
+  std::unique_ptr<KeyedStates> index;
   ForwardPass::Options options =
       PassOptions(needs_retrieval() ? PassKind::kMakeStates : PassKind::kWhole);
   if (is_chained()) {
-    LH_ASSIGN_OR_RETURN(options.index, IndexOf(past));
-    if (options.index == nullptr) {
+    LH_ASSIGN_OR_RETURN(index, IndexOf(past));
+    if (index != nullptr) {
+      options.index = &index->states();
+    } else {
       LH_ASSIGN_OR_RETURN(states, StatesOf(past.chunks));
     }
   }
   ForwardPass pass(model_, attention_.get(), std::move(batch.inputs),
                    std::move(states), options);
-  LH_RETURN_IF_ERROR(RunPass(pass, batch.working_bytes, stop));
+  const absl::Status status = RunPass(pass, batch.working_bytes, stop);
+  if (index != nullptr) past.index->Put(std::move(index));
+  LH_RETURN_IF_ERROR(status);
   for (size_t i = 0; i < chunks.size(); ++i) {
     auto made = std::make_shared<EncodedChunk>();
     made->key = chunks[i].key;

@@ -87,9 +87,10 @@ class ModelDocumentEncoder final : public DocumentEncoder {
       absl::Span<const std::shared_ptr<const ChunkRecord>> chunks) const;
   // Layers that leave a part in a state.
   int NumStateLayers() const;
+  class KeyedStates;
   // The states of many chunks, kept with the document; null where that is of
   // no use. Errors as StatesOf.
-  absl::StatusOr<const StateIndex*> IndexOf(const Past& past) const;
+  absl::StatusOr<std::unique_ptr<KeyedStates>> IndexOf(const Past& past) const;
   ForwardPass::Options PassOptions(PassKind kind) const;
   absl::Status RunPass(ForwardPass& pass, uint64_t working_bytes,
                        const StopCondition& stop) const;

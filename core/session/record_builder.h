@@ -31,7 +31,7 @@ class RecordBuilder {
     DocumentResources& resources;
     const StopCondition& stop;
     // Of the records; null: none is kept.
-    std::unique_ptr<PastIndex>* index = nullptr;
+    PastIndexSlot* index = nullptr;
     // Whether what is computed may be found by other documents.
     bool keep = true;
   };

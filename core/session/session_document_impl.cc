@@ -158,7 +158,7 @@ RestartPoint SessionDocument::Impl::RestartFor(uint64_t offset) const {
 
 void SessionDocument::Impl::Undo(uint64_t old_chunks) {
   chunks_.resize(old_chunks);
-  index_ = Index();  // it may hold on to them
+  index_->Put(nullptr);  // it may hold on to them
 }
 
 void SessionDocument::Impl::Commit(ContentCutter cutter, ContentKind kind) {
@@ -176,7 +176,7 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Append(
   DocumentChange change{.first_chunk = chunks_.size(),
                         .old_chunks = chunks_.size()};
   ContentCutter cutter(cutter_);
-  RecordBuilder builder(ContextOf(resources, stop, index_), &chunks_);
+  RecordBuilder builder(ContextOf(resources, stop, *index_), &chunks_);
   builder.ReuseFrom(known_tail());
   absl::Status status = Feed(content, cutter, builder);
   if (status.ok()) status = builder.Finish();
@@ -242,9 +242,9 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Replace(
   LH_RETURN_IF_ERROR(CheckContent(
       content, begin, committed - (end - begin) + LengthOf(content)));
   ChunkRecords records;
-  Index index;
+  auto index = std::make_shared<PastIndexSlot>();
   ContentCutter cutter(encoder_.get());
-  RecordBuilder builder(ContextOf(resources, stop, index), &records);
+  RecordBuilder builder(ContextOf(resources, stop, *index), &records);
   builder.ReuseFrom(chunks_);
   builder.ReuseFrom(known_tail());
   builder.ContinueAs(chunks_);
@@ -277,7 +277,7 @@ absl::StatusOr<DocumentChange> SessionDocument::Impl::Close(
   std::vector<CutChunk> cuts;
   LH_RETURN_IF_ERROR(cutter.Finish(&cuts));
   if (cutter.received_tokens() == 0) return EmptyDocumentError();
-  RecordBuilder builder(ContextOf(resources, stop, index_), &chunks_);
+  RecordBuilder builder(ContextOf(resources, stop, *index_), &chunks_);
   builder.ReuseFrom(known_tail());
   absl::Status status = builder.Add(std::move(cuts));
   if (status.ok()) status = builder.Finish();
@@ -308,7 +308,7 @@ absl::StatusOr<ChunkRecords> SessionDocument::Impl::WithTail(
   // Inside a character: no tail, for now.
   if (!status.ok() && !absl::IsInvalidArgument(status)) return status;
   if (status.ok()) {
-    RecordBuilder::Context context = ContextOf(resources, stop, index_);
+    RecordBuilder::Context context = ContextOf(resources, stop, *index_);
     context.keep = false;
     RecordBuilder builder(context, &records);
     LH_RETURN_IF_ERROR(builder.Add(std::move(cuts)));

@@ -58,32 +58,22 @@ class SessionDocument::Impl {
   std::string tail() const;
   uint64_t own_bytes() const {
     return sizeof(*this) + records_bytes_ + BytesOf(known_tail()) +
-           cutter_.own_bytes() + index_.bytes();
+           cutter_.own_bytes() + index_->bytes();
   }
 
  private:
-  // Of chunks_. A copy of the document makes its own when it needs it.
-  struct Index {
-    Index() = default;
-    Index(const Index&) {}
-    Index& operator=(Index&&) = default;
-
-    uint64_t bytes() const { return made == nullptr ? 0 : made->bytes(); }
-
-    std::unique_ptr<PastIndex> made;
-  };
-
   // Checks `content`, to be put at `offset` into a document that then has
   // `length`.
   absl::Status CheckContent(const Content& content, uint64_t offset,
                             uint64_t length) const;
   RecordBuilder::Context ContextOf(DocumentResources& resources,
-                                   const StopCondition& stop, Index& index) {
+                                   const StopCondition& stop,
+                                   PastIndexSlot& index) const {
     return {.encoder = *encoder_,
             .salt = options_.salt,
             .resources = resources,
             .stop = stop,
-            .index = &index.made};
+            .index = &index};
   }
   // The chunks that WithTail remembers behind the final ones.
   absl::Span<const std::shared_ptr<const ChunkRecord>> known_tail() const {
@@ -128,7 +118,8 @@ class SessionDocument::Impl {
   ContentKind kind_ = ContentKind::kUnknown;
   ContentCutter cutter_;
   ChunkRecords chunks_;
-  Index index_;
+  // Of chunks_; shared with copies, which have mostly the same chunks.
+  std::shared_ptr<PastIndexSlot> index_ = std::make_shared<PastIndexSlot>();
   uint64_t records_bytes_ = 0;  // of chunks_
   bool closed_ = false;
   std::optional<ChunkRecords> with_tail_;
