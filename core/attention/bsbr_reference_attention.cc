@@ -60,8 +60,7 @@ class BsbrReferenceAttention final : public RetrievalAttention {
             .parts = {compress == nullptr
                           ? StateLayout::Part{d, d}
                           : StateLayout::Part{1, compress->outputs()}},
-            .meta_floats = options().hidden(),
-            .meta_key_floats = options().head_dim};
+            .meta_floats = options().hidden()};
   }
   int64_t scratch_floats(int rows) const override {
     return int64_t{rows + 1} * options().hidden() +

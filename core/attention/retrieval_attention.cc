@@ -140,15 +140,33 @@ void RetrievalAttention::Scores(const float* meta_query, int chunk, int head,
 void RetrievalAttention::Scores(absl::Span<const float* const> meta_queries,
                                 int64_t seen, int head, const BatchView& batch,
                                 ComputeContext& compute, float* scores) const {
-  auto* keys = compute.workspace().Allocate<const float*>(size_t(seen));
-  for (int64_t slot = 0; slot < seen; ++slot) {
-    keys[slot] = meta_key(batch, slot, head);
+  const float factor = ScoreScale(batch.layer, head);
+  int64_t done = 0;
+  if (const StateIndex* index = batch.states.index; index != nullptr) {
+    const int64_t indexed = std::min(seen, index->size());
+    for (; done < indexed; done += StateIndex::kBlock) {
+      ColumnScores({.queries = meta_queries,
+                    .columns = index->meta_keys(done / StateIndex::kBlock,
+                                                batch.states.layer, head),
+                    .stride = StateIndex::kBlock,
+                    .slots = std::min(StateIndex::kBlock, indexed - done),
+                    .size = options_.head_dim,
+                    .factor = factor,
+                    .scores = scores + done,
+                    .score_stride = seen});
+    }
+    done = indexed;
+  }
+  const size_t left = size_t(seen - done);
+  auto* keys = compute.workspace().Allocate<const float*>(left);
+  for (size_t i = 0; i < left; ++i) {
+    keys[i] = meta_key(batch, done + int64_t(i), head);
   }
   longhand::Scores({.queries = meta_queries,
-                    .keys = {keys, size_t(seen)},
+                    .keys = {keys, left},
                     .size = options_.head_dim,
-                    .factor = ScoreScale(batch.layer, head),
-                    .scores = scores,
+                    .factor = factor,
+                    .scores = scores + done,
                     .score_stride = seen},
                    compute.workspace());
 }

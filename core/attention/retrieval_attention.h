@@ -47,7 +47,7 @@ class RetrievalAttention : public Attention {
   int64_t meta_floats() const { return options_.hidden() + 1; }
 
   const float* meta_key(const BatchView& batch, int64_t slot, int head) const {
-    return batch.states.meta_key(slot, head, options_.head_dim);
+    return batch.states.meta(slot) + int64_t{head} * options_.head_dim;
   }
   float tokens(const BatchView& batch, int64_t slot) const {
     return batch.states.meta(slot)[options_.hidden()];

@@ -212,6 +212,19 @@ void Scores(const ScoresArgs& args) {
   }
 }
 
+void ColumnScores(const ColumnScoresArgs& args) {
+  for (size_t r = 0; r < args.queries.size(); ++r) {
+    for (int64_t s = 0; s < args.slots; ++s) {
+      double sum = 0;
+      for (int64_t i = 0; i < args.size; ++i) {
+        sum += double{args.queries[r][i]} * args.columns[i * args.stride + s];
+      }
+      args.scores[int64_t(r) * args.score_stride + s] =
+          static_cast<float>(args.factor * sum);
+    }
+  }
+}
+
 int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,
                        int* out) {
   int64_t count = 0;

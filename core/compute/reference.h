@@ -64,6 +64,7 @@ void BlendRows(const BlendRowsArgs& args);
 void SoftmaxAttention(const SoftmaxAttentionArgs& args);
 
 void Scores(const ScoresArgs& args);
+void ColumnScores(const ColumnScoresArgs& args);
 int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,
                        int* out);
 

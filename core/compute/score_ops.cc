@@ -157,6 +157,52 @@ void Scores(const ScoresArgs& args, Workspace& workspace) {
   }
 }
 
+// The scores of one query with kVectors vectors of keys from `slot` on, of
+// which `count` are wanted.
+template <int kVectors>
+HWY_INLINE void ScoreColumns(const ColumnScoresArgs& args, size_t row,
+                             int64_t slot, int64_t count) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  const float* HWY_RESTRICT query = args.queries[row];
+  const float* HWY_RESTRICT column = args.columns + slot;
+  V sums[kVectors];
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVectors; ++v) sums[v] = hn::Zero(d);
+  for (int64_t c = 0; c < args.size; ++c, column += args.stride) {
+    const V q = hn::Set(d, query[c]);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVectors; ++v) {
+      sums[v] = hn::MulAdd(q, hn::LoadU(d, column + v * lanes), sums[v]);
+    }
+  }
+  const V factor = hn::Set(d, args.factor);
+  float* out = args.scores + int64_t(row) * args.score_stride + slot;
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVectors; ++v) {
+    const V score = hn::Mul(sums[v], factor);
+    const int64_t left = count - v * lanes;
+    if (left >= lanes) {
+      hn::StoreU(score, d, out + v * lanes);
+    } else if (left > 0) {
+      StorePartial(score, out + v * lanes, size_t(left));
+    }
+  }
+}
+
+void ColumnScores(const ColumnScoresArgs& args) {
+  const int64_t step = 4 * int64_t(hn::Lanes(D()));
+  for (size_t row = 0; row < args.queries.size(); ++row) {
+    int64_t slot = 0;
+    for (; slot + step <= args.stride && slot < args.slots; slot += step) {
+      ScoreColumns<4>(args, row, slot, args.slots - slot);
+    }
+    for (; slot < args.slots; slot += step / 4) {
+      ScoreColumns<1>(args, row, slot, args.slots - slot);
+    }
+  }
+}
+
 // Writes begin + the places of the bits of `found`.
 HWY_INLINE int* WriteFound(hn::Mask<D> found, int begin, int* out) {
   uint8_t bytes[hn::MaxLanes(D()) / 8 + 8] = {};
@@ -203,10 +249,15 @@ HWY_AFTER_NAMESPACE();
 namespace longhand {
 
 HWY_EXPORT(Scores);
+HWY_EXPORT(ColumnScores);
 HWY_EXPORT(IndicesAtLeast);
 
 void Scores(const ScoresArgs& args, Workspace& workspace) {
   HWY_DYNAMIC_DISPATCH(Scores)(args, workspace);
+}
+
+void ColumnScores(const ColumnScoresArgs& args) {
+  HWY_DYNAMIC_DISPATCH(ColumnScores)(args);
 }
 
 int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,

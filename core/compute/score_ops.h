@@ -24,6 +24,23 @@ struct ScoresArgs {
 };
 void Scores(const ScoresArgs& args, Workspace& workspace);
 
+// The same, bit for bit, for keys that lie side by side: component c of key s
+// is columns[c * stride + s]. Nothing has to be gathered or transposed.
+// REQUIRES: slots <= stride, and stride is a multiple of kColumnBlock; what
+// lies beyond the slots is read and not used.
+struct ColumnScoresArgs {
+  absl::Span<const float* const> queries;  // [rows] of [size]
+  const float* columns;                    // [size, stride]
+  int64_t stride;
+  int64_t slots;
+  int64_t size;
+  float factor;
+  float* scores;  // [rows, slots], score_stride apart
+  int64_t score_stride;
+};
+inline constexpr int64_t kColumnBlock = 64;
+void ColumnScores(const ColumnScoresArgs& args);
+
 // Writes the i in [begin, end) with x[i] >= threshold to out, ascending, and
 // gives their number. NaN is never among them. out: [end - begin].
 int64_t IndicesAtLeast(const float* x, int begin, int end, float threshold,

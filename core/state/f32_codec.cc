@@ -1,6 +1,6 @@
 // States as they were computed.
 
-#include <cstring>
+#include <algorithm>
 
 #include "core/state/state_codec.h"
 
@@ -14,11 +14,12 @@ class F32Codec final : public StateCodec {
   }
   void Encode(const StateLayout& layout, const float* block,
               std::byte* packed) const override {
-    std::memcpy(packed, block, size_t(HeadBytes(layout)));
+    std::copy_n(reinterpret_cast<const std::byte*>(block), HeadBytes(layout),
+                packed);
   }
   void Decode(const StateLayout& layout, const std::byte* packed,
               float* block) const override {
-    std::memcpy(block, packed, size_t(HeadBytes(layout)));
+    std::copy_n(packed, HeadBytes(layout), reinterpret_cast<std::byte*>(block));
   }
   bool is_identity() const override { return true; }
 };

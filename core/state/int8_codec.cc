@@ -1,6 +1,6 @@
 // States as 8-bit integers with one scale for each part of each head: a quarter
 // of the bytes. The error of a value is at most half a step, its part's largest
-// value / 254.
+// value / 254; a part whose largest value is below 1.5e-36 becomes zeros.
 //
 // A block: a scale per part, then the values of all parts, padded to whole
 // floats.
@@ -16,6 +16,9 @@ namespace longhand {
 namespace {
 
 constexpr float kLargest = 127;
+
+// Below this a step would be no normal number, and its inverse infinite.
+constexpr float kSmallest = kLargest * std::numeric_limits<float>::min();
 
 class Int8Codec final : public StateCodec {
  public:
@@ -38,6 +41,7 @@ class Int8Codec final : public StateCodec {
         finite = finite && std::isfinite(block[i]);
       }
       // What is not finite must not come back as a number.
+      if (largest < kSmallest) largest = 0;
       const float scale =
           finite ? largest / kLargest : std::numeric_limits<float>::quiet_NaN();
       *scales++ = scale;

@@ -25,14 +25,6 @@ struct LayerStates {
   const float* meta(int64_t slot) const {
     return metas.empty() ? chunks[slot]->meta(layer) : metas[slot];
   }
-  // A head's meta key [size], by which chunks are chosen: the same as in the
-  // meta values.
-  const float* meta_key(int64_t slot, int head, int64_t size) const {
-    if (index != nullptr && slot < index->size()) {
-      return index->meta_key(slot, layer, head);
-    }
-    return meta(slot) + head * size;
-  }
   // A head's block: in place, or decoded into buffer [head_floats].
   const float* Head(int64_t slot, int head, float* buffer) const {
     const ChunkState& state = *chunks[slot];

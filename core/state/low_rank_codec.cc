@@ -4,7 +4,7 @@
 // eigenvalues. Vectors, and matrices that this would not make smaller, stay as
 // they are.
 
-#include <cstring>
+#include <algorithm>
 
 #include "Eigen/Eigenvalues"
 #include "absl/strings/str_cat.h"
@@ -35,7 +35,7 @@ class LowRankCodec final : public StateCodec {
       if (IsReduced(part)) {
         Reduce(part, block, out);
       } else {
-        std::memcpy(out, block, size_t(part.floats()) * sizeof(float));
+        std::copy_n(block, part.floats(), out);
       }
       block += part.floats();
       out += PackedFloats(part);
@@ -53,7 +53,7 @@ class LowRankCodec final : public StateCodec {
         Eigen::Map<Matrix>(block, part.rows, part.columns).noalias() =
             left * right;
       } else {
-        std::memcpy(block, in, size_t(part.floats()) * sizeof(float));
+        std::copy_n(in, part.floats(), block);
       }
       block += part.floats();
       in += PackedFloats(part);

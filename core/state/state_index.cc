@@ -1,6 +1,5 @@
 #include "core/state/state_index.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/base/check.h"
@@ -22,14 +21,15 @@ void StateIndex::Append(std::shared_ptr<const ChunkState> state) {
            state->layout().meta_key_floats == key_floats_);
   const int64_t slot = size();
   if (slot == int64_t(blocks_.size()) * kBlock) {
-    blocks_.push_back(FloatBuffer::Uninitialized(
+    blocks_.push_back(FloatBuffer::Zeroed(
         size_t(int64_t{layers_} * heads_ * kBlock * key_floats_)));
   }
   float* block = blocks_[size_t(slot / kBlock)].data();
   for (int layer = 0; layer < layers_; ++layer) {
     const float* keys = state->meta(layer);
-    for (int head = 0; head < heads_; ++head, keys += key_floats_) {
-      std::copy_n(keys, key_floats_, block + Place(slot, layer, head));
+    for (int head = 0; head < heads_; ++head) {
+      float* column = block + Place(layer, head) + slot % kBlock;
+      for (int64_t c = 0; c < key_floats_; ++c) column[c * kBlock] = *keys++;
     }
   }
   states_.push_back(state.get());

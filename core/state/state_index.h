@@ -1,7 +1,7 @@
 // StateIndex: the states of a document's first chunks, with their meta keys
 // side by side, layer by layer and head by head: who scores thousands of chunks
-// then reads memory in order, where the states themselves lie far apart. Owned
-// by one document; changed by one thread while nobody reads, read by many.
+// then reads memory in order, where the states themselves lie far apart.
+// Changed by one thread while nobody reads, read by many.
 #ifndef LONGHAND_CORE_STATE_STATE_INDEX_H_
 #define LONGHAND_CORE_STATE_STATE_INDEX_H_
 
@@ -17,8 +17,7 @@ namespace longhand {
 
 class StateIndex {
  public:
-  // Chunks whose meta keys are allocated together. Fewer are not worth an
-  // index.
+  // Chunks whose meta keys lie together. Fewer are not worth an index.
   static constexpr int64_t kBlock = 256;
 
   // `layers`: how many leave a part. REQUIRES: layout.meta_key_floats > 0.
@@ -35,20 +34,20 @@ class StateIndex {
   int64_t size() const { return int64_t(states_.size()); }
   absl::Span<const ChunkState* const> states() const { return states_; }
 
-  // [meta_key_floats], as in the state of chunk `slot`. Layers are counted
-  // among those that leave a part.
-  const float* meta_key(int64_t slot, int layer, int head) const {
-    return blocks_[size_t(slot / kBlock)].data() + Place(slot, layer, head);
+  // The meta keys of the chunks [block * kBlock, + kBlock) as far as they are
+  // there, by component: [meta_key_floats, kBlock]. Layers are counted among
+  // those that leave a part.
+  const float* meta_keys(int64_t block, int layer, int head) const {
+    return blocks_[size_t(block)].data() + Place(layer, head);
   }
 
   // In memory, besides the states.
   uint64_t bytes() const;
 
  private:
-  // In a block [layers, heads, kBlock, meta_key_floats].
-  int64_t Place(int64_t slot, int layer, int head) const {
-    return ((int64_t{layer} * heads_ + head) * kBlock + slot % kBlock) *
-           key_floats_;
+  // In a block [layers, heads, meta_key_floats, kBlock].
+  int64_t Place(int layer, int head) const {
+    return (int64_t{layer} * heads_ + head) * key_floats_ * kBlock;
   }
 
   const StateFingerprint fingerprint_;

@@ -74,6 +74,45 @@ TEST(Scores, DoNotDependOnEachOther) {
   EXPECT_EQ(together.scores, alone.scores);
 }
 
+TEST(ColumnScores, AreTheirSlowTwinAndScoresBitForBit) {
+  Workspace workspace;
+  for (int rows : {1, 3}) {
+    for (int slots : {1, 7, 8, 31, 33, 64, 65, 128, 190}) {
+      for (int64_t size : {1, 5, 32, 64}) {
+        Case expected(rows, slots, size), fast(rows, slots, size),
+            slow(rows, slots, size);
+        const int64_t stride =
+            (slots + kColumnBlock - 1) / kColumnBlock * kColumnBlock;
+        std::vector<float> columns(size_t(size * stride), 1e30f);
+        for (int s = 0; s < slots; ++s) {
+          for (int64_t c = 0; c < size; ++c) {
+            columns[size_t(c * stride + s)] =
+                expected.keys[size_t(s)][size_t(c)];
+          }
+        }
+        ColumnScoresArgs args = {.queries = fast.query_rows,
+                                 .columns = columns.data(),
+                                 .stride = stride,
+                                 .slots = slots,
+                                 .size = size,
+                                 .factor = 0.3f,
+                                 .scores = fast.scores.data(),
+                                 .score_stride = fast.stride};
+        ColumnScores(args);
+        Scores(expected.Args(), workspace);
+        EXPECT_EQ(fast.scores, expected.scores) << slots << ", " << size;
+        args.queries = slow.query_rows;
+        args.scores = slow.scores.data();
+        reference::ColumnScores(args);
+        for (size_t i = 0; i < fast.scores.size(); ++i) {
+          ASSERT_NEAR(fast.scores[i], slow.scores[i],
+                      2e-5 * (1 + std::abs(slow.scores[i])));
+        }
+      }
+    }
+  }
+}
+
 TEST(IndicesAtLeast, AreTheirSlowTwin) {
   for (int size : {0, 1, 7, 8, 9, 16, 31, 100}) {
     std::vector<float> x = Random(size + 5, 1);

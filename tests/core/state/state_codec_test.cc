@@ -177,6 +177,20 @@ TEST(Int8Codec, ErrorIsHalfAStepOfEachPart) {
             double(Make("f32")->HeadBytes(layout)));
 }
 
+TEST(Int8Codec, TinyValuesBecomeZerosNotNoise) {
+  const auto codec = Make("int8");
+  const StateLayout layout{.heads = 1, .parts = {{1, 3}}};
+  for (const float tiny : {std::numeric_limits<float>::denorm_min(), 1e-40F,
+                           std::numeric_limits<float>::min()}) {
+    EXPECT_EQ(RoundTrip(*codec, layout, {tiny, -tiny, 0}),
+              std::vector<float>(3, 0.0F));
+  }
+  // The smallest that is kept.
+  const float kept = 1.5e-36F;
+  const std::vector<float> decoded = RoundTrip(*codec, layout, {kept, 0, 0});
+  EXPECT_NEAR(decoded[0] / kept, 1, 1.0 / 254);
+}
+
 TEST(LowRankCodec, IsExactForMatricesOfThatRank) {
   const auto codec = Make("low_rank", 3);
   const StateLayout layout{.heads = 1, .parts = {{32, 32}}};

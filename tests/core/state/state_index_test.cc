@@ -1,11 +1,9 @@
 #include "core/state/state_index.h"
 
-#include <algorithm>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include "core/state/layer_states.h"
 #include "core/state/state_codec.h"
 #include "gtest/gtest.h"
 
@@ -45,10 +43,14 @@ class StateIndexTest : public ::testing::Test {
       ASSERT_EQ(index.states()[slot], all[slot].get());
       for (int layer = 0; layer < kLayers; ++layer) {
         for (int head = 0; head < kHeads; ++head) {
-          const float* key = index.meta_key(int64_t(slot), layer, head);
-          ASSERT_TRUE(
-              std::equal(key, key + kKey, all[slot]->meta(layer) + head * kKey))
-              << slot << " " << layer << " " << head;
+          const float* keys =
+              index.meta_keys(int64_t(slot) / StateIndex::kBlock, layer, head) +
+              int64_t(slot) % StateIndex::kBlock;
+          for (int c = 0; c < kKey; ++c) {
+            ASSERT_EQ(keys[c * StateIndex::kBlock],
+                      all[slot]->meta(layer)[head * kKey + c])
+                << slot << " " << layer << " " << head;
+          }
         }
       }
     }
@@ -90,20 +92,6 @@ TEST_F(StateIndexTest, HoldsTheKeysOfWhatIsThere) {
   shrink(0);
   grow(2);
   ExpectHolds(index, all);
-}
-
-TEST_F(StateIndexTest, StatesOutsideOfItAreReadThemselves) {
-  StateIndex index(StateFingerprint{}, layout_, kLayers);
-  std::vector<std::shared_ptr<const ChunkState>> all;
-  std::vector<const ChunkState*> chunks;
-  for (int slot = 0; slot < 4; ++slot) {
-    all.push_back(RandomState());
-    chunks.push_back(all.back().get());
-    if (slot < 3) index.Append(all.back());
-  }
-  const LayerStates states{chunks, 1, {}, &index};
-  EXPECT_EQ(states.meta_key(2, 1, kKey), index.meta_key(2, 1, 1));
-  EXPECT_EQ(states.meta_key(3, 1, kKey), all[3]->meta(1) + kKey);
 }
 
 // The states live as long as the index knows them.
