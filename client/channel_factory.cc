@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/client_error.h"
@@ -83,13 +84,42 @@ grpc::ChannelArguments MakeArguments(const ClientOptions& options) {
 absl::StatusOr<std::unique_ptr<ChannelFactory>> ChannelFactory::Create(
     const ClientOptions& options) {
   LH_CLIENT_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(options.tls));
-  return std::unique_ptr<ChannelFactory>(
-      new ChannelFactory(std::move(credentials), MakeArguments(options)));
+  std::shared_ptr<TokenFile> token;
+  if (!options.token_file.empty()) {
+    LH_CLIENT_ASSIGN_OR_RETURN(token, TokenFile::Open(options.token_file));
+  }
+  // A proxy is another machine, wherever the target is.
+  const bool only_local = token != nullptr && !options.tls &&
+                          !options.insecure_token_over_plaintext;
+  std::unique_ptr<ChannelFactory> factory(
+      new ChannelFactory(std::move(credentials), MakeArguments(options),
+                         std::move(token), only_local));
+  if (!factory->MayCall(options.target) ||
+      (only_local && options.use_http_proxy)) {
+    return MakeClientError(
+        absl::StatusCode::kInvalidArgument, "TOKEN_OVER_PLAINTEXT",
+        absl::StrCat("without TLS everybody on the way to ", options.target,
+                     " can read the token; use TLS, or allow it "
+                     "(insecure_token_over_plaintext)"));
+  }
+  return factory;
+}
+
+bool ChannelFactory::MayCall(const std::string& target) const {
+  return !only_local_ || IsLocalTarget(target);
 }
 
 std::shared_ptr<grpc::Channel> ChannelFactory::Make(
     const std::string& target) const {
-  return grpc::CreateCustomChannel(target, credentials_, arguments_);
+  if (token_ == nullptr) {
+    return grpc::CreateCustomChannel(target, credentials_, arguments_);
+  }
+  std::vector<
+      std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token_));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, credentials_, arguments_, std::move(interceptors));
 }
 
 }  // namespace longhand::client

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/client_options.h"
+#include "client/token_file.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -17,20 +18,30 @@ namespace longhand::client {
 
 class ChannelFactory {
  public:
-  // Reads the TLS files. Errors have reasons that begin with TLS_FILE_.
+  // Reads the files of TLS and of the token. Errors have reasons that begin
+  // with TLS_FILE_ or TOKEN_FILE_, or TOKEN_OVER_PLAINTEXT.
   static absl::StatusOr<std::unique_ptr<ChannelFactory>> Create(
       const ClientOptions& options);
 
-  // Does not wait for the server.
+  // Whether `target` may have the token, if there is one.
+  bool MayCall(const std::string& target) const;
+
+  // Does not wait for the server. REQUIRES: MayCall(target).
   std::shared_ptr<grpc::Channel> Make(const std::string& target) const;
 
  private:
   ChannelFactory(std::shared_ptr<grpc::ChannelCredentials> credentials,
-                 const grpc::ChannelArguments& arguments)
-      : credentials_(std::move(credentials)), arguments_(arguments) {}
+                 const grpc::ChannelArguments& arguments,
+                 std::shared_ptr<TokenFile> token, bool only_local)
+      : credentials_(std::move(credentials)),
+        arguments_(arguments),
+        token_(std::move(token)),
+        only_local_(only_local) {}
 
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   const grpc::ChannelArguments arguments_;
+  const std::shared_ptr<TokenFile> token_;  // null: none is sent
+  const bool only_local_;  // the token may not leave the machine
 };
 
 }  // namespace longhand::client

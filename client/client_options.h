@@ -47,6 +47,12 @@ struct RetryOptions {
 struct ClientOptions {
   std::string target = "127.0.0.1:50051";  // any gRPC target
   std::optional<TlsOptions> tls;           // nullopt: plaintext
+  // A file with the token that tells the server who calls; read again when it
+  // changes. Empty: none is sent.
+  std::string token_file;
+  // Send it without TLS to other machines too, where everybody on the way can
+  // read it.
+  bool insecure_token_over_plaintext = false;
   // From the start of a call to its end, retries included.
   absl::Duration deadline = absl::InfiniteDuration();
   int max_message_bytes = 64 << 20;  // received; the server bounds what is sent

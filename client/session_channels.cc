@@ -47,7 +47,10 @@ SessionChannels::SessionChannels(std::unique_ptr<ChannelFactory> factory,
 
 std::shared_ptr<SessionChannels::Stub> SessionChannels::Owner(
     const std::string& owner) {
-  if (!redirects_.follow || !IsHostAndPort(owner)) return nullptr;
+  if (!redirects_.follow || !IsHostAndPort(owner) ||
+      !factory_->MayCall(owner)) {
+    return nullptr;
+  }
   std::shared_ptr<grpc::Channel> channel;
   {
     absl::MutexLock lock(&mutex_);

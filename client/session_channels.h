@@ -36,8 +36,8 @@ class SessionChannels {
   const std::shared_ptr<Stub>& base() const { return base_; }
   v1::ModelService::StubInterface* models() const { return models_.get(); }
 
-  // The server at `owner`; null if redirects are off, if that is no address or
-  // if no connection to it comes about in time.
+  // The server at `owner`; null if redirects are off, if that is no address, if
+  // it may not have the token or if no connection to it comes about in time.
   std::shared_ptr<Stub> Owner(const std::string& owner);
 
  private:

@@ -10,7 +10,6 @@
 #include "server/convert.h"
 #include "server/session_call.h"
 #include "server/session_convert.h"
-#include "server/tenant.h"
 
 namespace longhand {
 namespace {
@@ -32,37 +31,29 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 }  // namespace
 
 AppendSessionReactor* AppendSessionReactor::Start(
-    const ServiceContext& context, grpc::CallbackServerContext* call) {
+    const ServiceContext& service, grpc::CallbackServerContext* call) {
   std::shared_ptr<AppendSessionReactor> reactor(
-      new AppendSessionReactor(context, call));
-  reactor->Begin();
-  return reactor.get();
+      new AppendSessionReactor(service, call));
+  return Launch(std::move(reactor),
+                [](AppendSessionReactor& self) { return self.Begin(); });
 }
 
-AppendSessionReactor::AppendSessionReactor(const ServiceContext& context,
+AppendSessionReactor::AppendSessionReactor(const ServiceContext& service,
                                            grpc::CallbackServerContext* call)
-    : StreamReactor("AppendSession", call, context.limits,
-                    context.metrics.append_session),
-      service_(context),
-      tenant_(TenantOf(*call)) {}
+    : StreamReactor(service, service.metrics.append_session, call) {}
 
 std::shared_ptr<AppendSessionReactor> AppendSessionReactor::Shared() {
   return std::static_pointer_cast<AppendSessionReactor>(shared_from_this());
 }
 
 SessionCall AppendSessionReactor::Call(absl::Time deadline) const {
-  return {.tenant = tenant_,
-          .stop = {.deadline = deadline, .cancelled = &cancelled_}};
+  return MakeSessionCall(caller(), deadline, &cancelled_);
 }
 
-void AppendSessionReactor::Begin() {
-  absl::Status status = CheckSessions(service_);
-  // Before it is started: who drains may call it from then on.
-  if (status.ok() && !service_.sessions->AddListener(Shared())) {
-    status = DrainingError();
-  }
-  StreamReactor::Start();
-  if (!status.ok()) Close(status);
+absl::Status AppendSessionReactor::Begin() {
+  LH_RETURN_IF_ERROR(CheckSessions(service()));
+  return service().sessions->AddListener(Shared()) ? absl::OkStatus()
+                                                   : DrainingError();
 }
 
 void AppendSessionReactor::OnMessage(v1::AppendSessionRequest& request) {
@@ -78,8 +69,15 @@ void AppendSessionReactor::OnMessage(v1::AppendSessionRequest& request) {
 absl::Status AppendSessionReactor::Submit(v1::AppendSessionRequest& request) {
   LH_RETURN_IF_ERROR(SetSession(request.session_id()));
   LH_ASSIGN_OR_RETURN(AppendArgs args, AppendArgsFromProto(request));
-  return service_.sessions->Run(
-      [self = Shared(), args = std::move(args)] { self->Append(args); });
+  Admission::Request admission = AdmissionRequest(
+      caller(), deadline(), SizeOf(args.content, service().admission));
+  RunAdmitted(
+      service(), std::move(admission), ticket_,
+      [self = Shared(), args = std::move(args)](Admission::Permit& permit) {
+        self->Append(args, permit);
+      },
+      [self = Shared()](const absl::Status& why) { self->Fail(why); });
+  return absl::OkStatus();
 }
 
 absl::Status AppendSessionReactor::SetSession(const std::string& session_id) {
@@ -98,15 +96,17 @@ absl::Status AppendSessionReactor::SetSession(const std::string& session_id) {
   return absl::OkStatus();
 }
 
-void AppendSessionReactor::Append(const AppendArgs& args) {
+void AppendSessionReactor::Append(const AppendArgs& args,
+                                  Admission::Permit& permit) {
   if (cancelled_) return;
   const absl::Time start = absl::Now();
   absl::StatusOr<AppendResult> result =
-      service_.sessions->manager().Append(Call(deadline()), session_id_, args);
-  service_.metrics.session_append_seconds.Observe(
+      service().sessions->manager().Append(Call(deadline()), session_id_, args);
+  service().metrics.session_append_seconds.Observe(
       absl::ToDoubleSeconds(absl::Now() - start));
   if (!result.ok()) return Fail(result.status());
-  service_.metrics.RecordAppend(result->duplicate);
+  service().metrics.RecordAppend(result->duplicate);
+  permit.OnProgress(0, 0, result->computed_tokens);
   {
     absl::MutexLock lock(&state_mu_);
     last_ = NoticeOf(*result);
@@ -163,7 +163,7 @@ void AppendSessionReactor::OnRoom() {
 
 // Results of earlier appends go first: they were done.
 void AppendSessionReactor::Fail(const absl::Status& status) {
-  service_.metrics.RecordAppendFailure(status);
+  service().metrics.RecordAppendFailure(status);
   CloseAfterQueue(status);
 }
 
@@ -175,10 +175,13 @@ void AppendSessionReactor::OnEnd() {
   Close(absl::OkStatus());
 }
 
-void AppendSessionReactor::OnAbort(const absl::Status&) { cancelled_ = true; }
+void AppendSessionReactor::OnAbort(const absl::Status& why) {
+  cancelled_ = true;
+  ticket_.Cancel(why);
+}
 
 void AppendSessionReactor::OnFinished() {
-  if (service_.sessions != nullptr) service_.sessions->RemoveListener(this);
+  if (service().sessions != nullptr) service().sessions->RemoveListener(this);
 }
 
 void AppendSessionReactor::OnDrain(absl::Time query_until) {
@@ -192,7 +195,7 @@ void AppendSessionReactor::OnDrain(absl::Time query_until) {
   if (!notice.has_value()) return Close(DrainingError());
   // More may have become durable since.
   absl::StatusOr<SessionInfo> session =
-      service_.sessions->manager().GetSession(Call(query_until), session_id_);
+      service().sessions->manager().GetSession(Call(query_until), session_id_);
   SendNotice(session.ok() ? NoticeOf(*session) : *notice);
 }
 

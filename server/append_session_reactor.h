@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "core/session/session_manager.h"
 #include "longhand/v1/session_service.pb.h"
+#include "server/admit.h"
 #include "server/service_context.h"
 #include "server/session_host.h"
 #include "server/stream_reactor.h"
@@ -28,7 +29,7 @@ class AppendSessionReactor
       public SessionHost::DrainListener {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static AppendSessionReactor* Start(const ServiceContext& context,
+  static AppendSessionReactor* Start(const ServiceContext& service,
                                      grpc::CallbackServerContext* call);
 
   void OnDrain(absl::Time query_until) override ABSL_LOCKS_EXCLUDED(state_mu_);
@@ -42,7 +43,7 @@ class AppendSessionReactor
     size_t next_provisional = 0;
   };
 
-  AppendSessionReactor(const ServiceContext& context,
+  AppendSessionReactor(const ServiceContext& service,
                        grpc::CallbackServerContext* call);
 
   void OnMessage(v1::AppendSessionRequest& request) override;
@@ -51,11 +52,13 @@ class AppendSessionReactor
   void OnRoom() override;
   void OnFinished() override;
 
-  void Begin();
-  // Notes the session, checks the request and hands it to a thread.
+  // Before anything is read: who drains may call this from then on.
+  absl::Status Begin();
+  // Notes the session, checks the request and hands it to a thread once it has
+  // its place.
   absl::Status Submit(v1::AppendSessionRequest& request);
   absl::Status SetSession(const std::string& session_id);
-  void Append(const AppendArgs& args);
+  void Append(const AppendArgs& args, Admission::Permit& permit);
   // Sends what there is room for. OnRoom goes on.
   void SendOutput();
   void OnOutputSent();
@@ -65,9 +68,8 @@ class AppendSessionReactor
   std::shared_ptr<AppendSessionReactor> Shared();
   SessionCall Call(absl::Time deadline) const;
 
-  const ServiceContext& service_;
-  const std::string tenant_;
   std::atomic<bool> cancelled_{false};
+  TicketSlot ticket_;
 
   // Whoever handles the append uses these: OnMessage, then a thread of the
   // host, then OnRoom.

@@ -8,19 +8,19 @@
 
 #include <atomic>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/status_macros.h"
 #include "core/session/session_manager.h"
+#include "server/admit.h"
 #include "server/convert.h"
+#include "server/metrics.h"
 #include "server/service_context.h"
 #include "server/session_call.h"
 #include "server/session_convert.h"
 #include "server/stream_reactor.h"
-#include "server/tenant.h"
 
 namespace longhand {
 
@@ -28,48 +28,54 @@ namespace longhand {
 template <typename Response>
 class ChangeSessionReactor : public StreamReactor<NoStream, Response> {
  public:
-  // Starts the call: with an error of what was asked for, or with the change to
-  // be made. gRPC gets the pointer; the reactor owns itself.
-  static ChangeSessionReactor* Start(const ServiceContext& context,
-                                     const SessionMethod& method,
+  // Starts the call. gRPC gets the pointer; the reactor owns itself.
+  // Request: RewindSessionRequest or EditSessionRequest.
+  template <typename Request>
+  static ChangeSessionReactor* Start(const ServiceContext& service,
+                                     const MethodMetrics& method,
                                      grpc::CallbackServerContext* call,
-                                     SessionId id,
-                                     absl::StatusOr<EditArgs> args) {
+                                     const Request& request) {
     std::shared_ptr<ChangeSessionReactor> reactor(
-        new ChangeSessionReactor(context, method, call, id));
-    reactor->StreamReactor<NoStream, Response>::Start();
-    absl::Status status = reactor->Submit(std::move(args));
-    if (!status.ok()) reactor->Close(status);
-    return reactor.get();
+        new ChangeSessionReactor(service, method, call));
+    return StreamReactor<NoStream, Response>::Launch(
+        std::move(reactor), [&](ChangeSessionReactor& self) -> absl::Status {
+          LH_RETURN_IF_ERROR(CheckSessions(service));
+          LH_ASSIGN_OR_RETURN(EditArgs args, EditArgsFromProto(request));
+          return self.Submit(SessionIdFromProto(request.session_id()),
+                             std::move(args));
+        });
   }
 
  private:
-  ChangeSessionReactor(const ServiceContext& context,
-                       const SessionMethod& method,
-                       grpc::CallbackServerContext* call, SessionId id)
-      : StreamReactor<NoStream, Response>(method.name, call, context.limits,
-                                          method.metrics),
-        service_(context),
-        tenant_(TenantOf(*call)),
-        id_(id) {}
+  ChangeSessionReactor(const ServiceContext& service,
+                       const MethodMetrics& method,
+                       grpc::CallbackServerContext* call)
+      : StreamReactor<NoStream, Response>(service, method, call) {}
 
-  absl::Status Submit(absl::StatusOr<EditArgs> args) {
-    LH_RETURN_IF_ERROR(CheckSessions(service_));
-    LH_RETURN_IF_ERROR(args.status());
-    return service_.sessions->Run(
-        [self = std::static_pointer_cast<ChangeSessionReactor>(
-             this->shared_from_this()),
-         args = *std::move(args)] { self->Change(args); });
+  absl::Status Submit(const SessionId& id, EditArgs args) {
+    auto self = std::static_pointer_cast<ChangeSessionReactor>(
+        this->shared_from_this());
+    Admission::Request admission =
+        AdmissionRequest(this->caller(), this->deadline(),
+                         SizeOf(args.content, this->service().admission));
+    RunAdmitted(
+        this->service(), std::move(admission), ticket_,
+        [self, id, args = std::move(args)](Admission::Permit& permit) {
+          self->Change(id, args, permit);
+        },
+        [self](const absl::Status& why) { self->Close(why); });
+    return absl::OkStatus();
   }
 
-  void Change(const EditArgs& args) {
+  void Change(const SessionId& id, const EditArgs& args,
+              Admission::Permit& permit) {
     if (cancelled_) return;
-    absl::StatusOr<EditResult> result = service_.sessions->manager().Edit(
-        {.tenant = tenant_,
-         .stop = {.deadline = this->deadline(), .cancelled = &cancelled_}},
-        id_, args);
+    absl::StatusOr<EditResult> result = manager().Edit(
+        MakeSessionCall(this->caller(), this->deadline(), &cancelled_), id,
+        args);
     if (!result.ok()) return this->Close(result.status());
     result_ = *std::move(result);
+    permit.OnProgress(0, 0, result_.computed_tokens);
     SendResult();
   }
 
@@ -82,23 +88,28 @@ class ChangeSessionReactor : public StreamReactor<NoStream, Response> {
         this->Send(std::move(response));
         continue;
       }
-      *response.mutable_result() = ToProto(
-          result_, service_.sessions->manager().durability(), service_.model);
+      *response.mutable_result() =
+          ToProto(result_, manager().durability(), this->service().model);
       this->Send(std::move(response));
       return this->Close(absl::OkStatus());
     }
   }
 
+  SessionManager& manager() const {
+    return this->service().sessions->manager();
+  }
+
   void OnMessage(NoStream&) override {}
   void OnEnd() override {}
-  void OnAbort(const absl::Status&) override { cancelled_ = true; }
+  void OnAbort(const absl::Status& why) override {
+    cancelled_ = true;
+    ticket_.Cancel(why);
+  }
   void OnRoom() override { SendResult(); }
   void OnFinished() override {}
 
-  const ServiceContext& service_;
-  const std::string tenant_;
-  const SessionId id_;
   std::atomic<bool> cancelled_{false};
+  TicketSlot ticket_;
   // The host's thread uses these, then OnRoom.
   EditResult result_;
   size_t next_ = 0;

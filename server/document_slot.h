@@ -1,6 +1,7 @@
-// DocumentSlot: the place where a call keeps its open document. It settles the
-// race between a document that is just being opened and a call that is just
-// being aborted. Thread-safe; never calls the document under its lock.
+// DocumentSlot: the place where a call keeps its document, first as a ticket
+// and then open. It settles the race between a document that is just being
+// opened and a call that is just being aborted. Thread-safe; never calls the
+// document under its lock.
 #ifndef LONGHAND_SERVER_DOCUMENT_SLOT_H_
 #define LONGHAND_SERVER_DOCUMENT_SLOT_H_
 
@@ -11,11 +12,16 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/encoder.h"
+#include "server/admit.h"
 
 namespace longhand {
 
 class DocumentSlot {
  public:
+  void SetTicket(std::shared_ptr<Admission::Ticket> ticket) {
+    ticket_.Set(std::move(ticket));
+  }
+
   // Keeps `document`; cancels it if Cancel came before. Dropped at once if
   // Release came before.
   void Set(std::shared_ptr<Document> document) ABSL_LOCKS_EXCLUDED(mu_) {
@@ -43,6 +49,7 @@ class DocumentSlot {
       document = document_;
     }
     if (document != nullptr) document->Cancel(why);
+    ticket_.Cancel(why);
   }
 
   // Drops the document, which cancels it if it is unfinished.
@@ -54,6 +61,7 @@ class DocumentSlot {
   }
 
  private:
+  TicketSlot ticket_;
   mutable absl::Mutex mu_;
   bool released_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status cancelled_ ABSL_GUARDED_BY(mu_);

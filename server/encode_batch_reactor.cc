@@ -15,38 +15,38 @@ constexpr uint64_t kWrapperBytes = 32;
 }  // namespace
 
 EncodeBatchReactor* EncodeBatchReactor::Start(
-    const ServiceContext& context, grpc::CallbackServerContext* call) {
+    const ServiceContext& service, grpc::CallbackServerContext* call) {
   std::shared_ptr<EncodeBatchReactor> reactor(
-      new EncodeBatchReactor(context, call));
-  reactor->StreamReactor::Start();
-  return reactor.get();
+      new EncodeBatchReactor(service, call));
+  // What it works on comes in messages.
+  return Launch(std::move(reactor),
+                [](EncodeBatchReactor&) { return absl::OkStatus(); });
 }
 
-EncodeBatchReactor::EncodeBatchReactor(const ServiceContext& context,
+EncodeBatchReactor::EncodeBatchReactor(const ServiceContext& service,
                                        grpc::CallbackServerContext* call)
-    : StreamReactor("EncodeBatch", call, context.limits,
-                    context.metrics.encode_batch),
-      service_(context) {}
+    : StreamReactor(service, service.metrics.encode_batch, call) {}
 
 void EncodeBatchReactor::OnMessage(v1::EncodeBatchRequest& request) {
   const uint64_t correlation_id = request.correlation_id();
   auto slot = std::make_shared<DocumentSlot>();
   const Item item = Add(slot);
   auto self = std::static_pointer_cast<EncodeBatchReactor>(shared_from_this());
-  absl::StatusOr<std::shared_ptr<Document>> document = EncodeWholeDocument(
-      service_, request.request(), deadline(),
-      {.max_bytes = service_.limits.max_message_bytes - kWrapperBytes,
-       .advice = "use EncodeStream for this document, or ask for fewer "
-                 "outputs"},
+  const absl::Status status = EncodeWholeDocument(
+      {.service = service(),
+       .caller = caller(),
+       .deadline = deadline(),
+       .limit = {.max_bytes =
+                     service().limits.max_message_bytes - kWrapperBytes,
+                 .advice = "use EncodeStream for this document, or ask for "
+                           "fewer outputs"},
+       .slot = slot},
+      request.request(),
       [self, item,
        correlation_id](absl::StatusOr<v1::EncodeResponse> response) {
         self->Complete(item, correlation_id, std::move(response));
       });
-  if (document.ok()) {
-    slot->Set(*std::move(document));
-  } else {
-    Complete(item, correlation_id, document.status());
-  }
+  if (!status.ok()) Complete(item, correlation_id, status);
   {
     absl::MutexLock lock(&items_mu_);
     reading_ = false;
@@ -73,6 +73,7 @@ void EncodeBatchReactor::Complete(Item item, uint64_t correlation_id,
   v1::EncodeBatchResponse message;
   message.set_correlation_id(correlation_id);
   if (response.ok()) {
+    AddWork(WorkOf(response->summary()));
     *message.mutable_response() = *std::move(response);
   } else {
     *message.mutable_error() = ToRpcStatus(response.status());
@@ -99,7 +100,7 @@ void EncodeBatchReactor::Continue() {
     absl::MutexLock lock(&items_mu_);
     const bool free_place =
         items_.size() <
-        static_cast<size_t>(service_.limits.max_batch_documents);
+        static_cast<size_t>(service().limits.max_batch_documents);
     if (!reading_ && !ended_ && free_place && room) {
       reading_ = true;
       read = true;

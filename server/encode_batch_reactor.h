@@ -24,13 +24,13 @@ class EncodeBatchReactor
     : public StreamReactor<v1::EncodeBatchRequest, v1::EncodeBatchResponse> {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static EncodeBatchReactor* Start(const ServiceContext& context,
+  static EncodeBatchReactor* Start(const ServiceContext& service,
                                    grpc::CallbackServerContext* call);
 
  private:
   using Item = uint64_t;
 
-  EncodeBatchReactor(const ServiceContext& context,
+  EncodeBatchReactor(const ServiceContext& service,
                      grpc::CallbackServerContext* call);
 
   void OnMessage(v1::EncodeBatchRequest& request) override;
@@ -48,7 +48,6 @@ class EncodeBatchReactor
   // stream after the last result.
   void Continue() ABSL_LOCKS_EXCLUDED(items_mu_);
 
-  const ServiceContext& service_;
   absl::Mutex items_mu_;
   Item next_item_ ABSL_GUARDED_BY(items_mu_) = 0;
   absl::flat_hash_map<Item, std::shared_ptr<DocumentSlot>> items_

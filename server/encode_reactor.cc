@@ -7,39 +7,38 @@
 
 namespace longhand {
 
-EncodeReactor* EncodeReactor::Start(const ServiceContext& context,
+EncodeReactor* EncodeReactor::Start(const ServiceContext& service,
                                     grpc::CallbackServerContext* call,
                                     const v1::EncodeRequest& request,
                                     v1::EncodeResponse* response) {
   std::shared_ptr<EncodeReactor> reactor(
-      new EncodeReactor(context, call, response));
-  reactor->OwnSelf();
-  reactor->Encode(context, request);
-  return reactor.get();
+      new EncodeReactor(service, call, response));
+  return Launch(std::move(reactor),
+                [&](EncodeReactor& self) { return self.Encode(request); });
 }
 
-EncodeReactor::EncodeReactor(const ServiceContext& context,
+EncodeReactor::EncodeReactor(const ServiceContext& service,
                              grpc::CallbackServerContext* call,
                              v1::EncodeResponse* response)
-    : UnaryReactor("Encode", call, context.limits.max_request,
-                   context.metrics.encode, response) {}
+    : UnaryReactor(service, service.metrics.encode, call, response) {}
 
-void EncodeReactor::Encode(const ServiceContext& context,
-                           const v1::EncodeRequest& request) {
+absl::Status EncodeReactor::Encode(const v1::EncodeRequest& request) {
   auto self = std::static_pointer_cast<EncodeReactor>(shared_from_this());
-  absl::StatusOr<std::shared_ptr<Document>> document = EncodeWholeDocument(
-      context, request, deadline(),
-      {.max_bytes = context.limits.max_message_bytes,
-       .advice = "use EncodeStream, or ask for fewer outputs"},
-      [self](absl::StatusOr<v1::EncodeResponse> response) {
+  return EncodeWholeDocument(
+      {.service = service(),
+       .caller = caller(),
+       .deadline = deadline(),
+       .limit = {.max_bytes = service().limits.max_message_bytes,
+                 .advice = "use EncodeStream, or ask for fewer outputs"},
+       .slot = document_},
+      request, [self](absl::StatusOr<v1::EncodeResponse> response) {
+        if (response.ok()) self->AddWork(WorkOf(response->summary()));
         self->End(std::move(response));
       });
-  if (!document.ok()) return End(document.status());
-  document_.Set(*std::move(document));
 }
 
-void EncodeReactor::OnAbort(const absl::Status& why) { document_.Cancel(why); }
+void EncodeReactor::OnAbort(const absl::Status& why) { document_->Cancel(why); }
 
-void EncodeReactor::OnFinished() { document_.Release(); }
+void EncodeReactor::OnFinished() { document_->Release(); }
 
 }  // namespace longhand

@@ -4,6 +4,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
+
 #include "longhand/v1/encoder_service.pb.h"
 #include "server/document_slot.h"
 #include "server/service_context.h"
@@ -14,21 +16,22 @@ namespace longhand {
 class EncodeReactor : public UnaryReactor<v1::EncodeResponse> {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static EncodeReactor* Start(const ServiceContext& context,
+  static EncodeReactor* Start(const ServiceContext& service,
                               grpc::CallbackServerContext* call,
                               const v1::EncodeRequest& request,
                               v1::EncodeResponse* response);
 
  private:
-  EncodeReactor(const ServiceContext& context,
+  EncodeReactor(const ServiceContext& service,
                 grpc::CallbackServerContext* call,
                 v1::EncodeResponse* response);
 
-  void Encode(const ServiceContext& context, const v1::EncodeRequest& request);
+  absl::Status Encode(const v1::EncodeRequest& request);
   void OnAbort(const absl::Status& why) override;
   void OnFinished() override;
 
-  DocumentSlot document_;
+  const std::shared_ptr<DocumentSlot> document_ =
+      std::make_shared<DocumentSlot>();
 };
 
 }  // namespace longhand

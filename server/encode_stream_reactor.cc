@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "server/convert.h"
+#include "server/whole_document.h"
 
 namespace longhand {
 namespace {
@@ -30,9 +31,11 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 class EncodeStreamReactor::Sink : public EncodeSink {
  public:
   Sink(const ServiceContext& context,
-       std::shared_ptr<EncodeStreamReactor> stream)
+       std::shared_ptr<EncodeStreamReactor> stream,
+       std::shared_ptr<Admission::Permit> permit)
       : service_(context),
         stream_(std::move(stream)),
+        permit_(std::move(permit)),
         recorder_(context.metrics),
         last_progress_(absl::Now()) {}
 
@@ -66,6 +69,8 @@ class EncodeStreamReactor::Sink : public EncodeSink {
 
   void OnProgress(const EncodeProgress& progress) override {
     recorder_.OnProgress(progress);
+    permit_->OnProgress(progress.received_bytes, progress.received_tokens,
+                        progress.encoded_tokens);
     const absl::Time now = absl::Now();
     if (now - last_progress_ < kProgressInterval || !stream_->HasRoom()) return;
     last_progress_ = now;
@@ -76,12 +81,14 @@ class EncodeStreamReactor::Sink : public EncodeSink {
 
   void OnDone(absl::StatusOr<EncodeSummary> summary) override {
     recorder_.OnDone(summary);
+    permit_.reset();
     if (!summary.ok()) return stream_->Close(summary.status());
     v1::EncodeStreamResponse response;
     v1::EncodeStreamResult* result = response.mutable_result();
     result->set_document_vector(FloatBytes(summary->document_vector.data(),
                                            summary->document_vector.size()));
     *result->mutable_summary() = ToProto(*summary, service_.model);
+    stream_->AddWork(WorkOf(result->summary()));
     Send(std::move(response));
     stream_->Close(absl::OkStatus());
   }
@@ -102,23 +109,23 @@ class EncodeStreamReactor::Sink : public EncodeSink {
 
   const ServiceContext& service_;
   const std::shared_ptr<EncodeStreamReactor> stream_;
+  std::shared_ptr<Admission::Permit> permit_;
   DocumentRecorder recorder_;
   absl::Time last_progress_;
 };
 
 EncodeStreamReactor* EncodeStreamReactor::Start(
-    const ServiceContext& context, grpc::CallbackServerContext* call) {
+    const ServiceContext& service, grpc::CallbackServerContext* call) {
   std::shared_ptr<EncodeStreamReactor> reactor(
-      new EncodeStreamReactor(context, call));
-  reactor->StreamReactor::Start();
-  return reactor.get();
+      new EncodeStreamReactor(service, call));
+  // What it works on comes in messages.
+  return Launch(std::move(reactor),
+                [](EncodeStreamReactor&) { return absl::OkStatus(); });
 }
 
-EncodeStreamReactor::EncodeStreamReactor(const ServiceContext& context,
+EncodeStreamReactor::EncodeStreamReactor(const ServiceContext& service,
                                          grpc::CallbackServerContext* call)
-    : StreamReactor("EncodeStream", call, context.limits,
-                    context.metrics.encode_stream),
-      service_(context) {}
+    : StreamReactor(service, service.metrics.encode_stream, call) {}
 
 std::shared_ptr<EncodeStreamReactor> EncodeStreamReactor::Shared() {
   return std::static_pointer_cast<EncodeStreamReactor>(shared_from_this());
@@ -132,7 +139,6 @@ void EncodeStreamReactor::OnMessage(v1::EncodeStreamRequest& request) {
                  ? Configure(request.config())
                  : Invalid("CONFIG_EXPECTED",
                            "the first message of a stream must be config");
-    if (status.ok()) ReadNext();
   } else {
     status = Append(*document, request);
   }
@@ -140,10 +146,27 @@ void EncodeStreamReactor::OnMessage(v1::EncodeStreamRequest& request) {
 }
 
 absl::Status EncodeStreamReactor::Configure(const v1::EncodeOptions& proto) {
-  LH_ASSIGN_OR_RETURN(EncodeOptions options, FromProto(proto, service_.model));
-  absl::StatusOr<std::shared_ptr<Document>> document = service_.encoder.Open(
-      options, deadline(), std::make_shared<Sink>(service_, Shared()));
-  DocumentRecorder::RecordOpen(document.status(), service_.metrics);
+  LH_ASSIGN_OR_RETURN(EncodeOptions options, FromProto(proto, service().model));
+  Admission::Request request = AdmissionRequest(caller(), deadline(), {});
+  request.is_stream = true;
+  document_.SetTicket(service().admission.Enter(
+      std::move(request),
+      [self = Shared(), options = std::move(options)](
+          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
+        absl::Status status = permit.status();
+        if (status.ok()) status = self->Open(options, *std::move(permit));
+        if (!status.ok()) return self->Abort(status);
+        self->ReadNext();
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status EncodeStreamReactor::Open(
+    const EncodeOptions& options, std::shared_ptr<Admission::Permit> permit) {
+  absl::StatusOr<std::shared_ptr<Document>> document = service().encoder.Open(
+      options, deadline(),
+      std::make_shared<Sink>(service(), Shared(), std::move(permit)));
+  DocumentRecorder::RecordOpen(document.status(), service().metrics);
   if (!document.ok()) return document.status();
   document_.Set(*std::move(document));
   return absl::OkStatus();

@@ -19,13 +19,13 @@ class EncodeStreamReactor
     : public StreamReactor<v1::EncodeStreamRequest, v1::EncodeStreamResponse> {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static EncodeStreamReactor* Start(const ServiceContext& context,
+  static EncodeStreamReactor* Start(const ServiceContext& service,
                                     grpc::CallbackServerContext* call);
 
  private:
   class Sink;
 
-  EncodeStreamReactor(const ServiceContext& context,
+  EncodeStreamReactor(const ServiceContext& service,
                       grpc::CallbackServerContext* call);
 
   void OnMessage(v1::EncodeStreamRequest& request) override;
@@ -34,13 +34,14 @@ class EncodeStreamReactor
   void OnRoom() override;
   void OnFinished() override;
 
-  // Opens the document.
+  // Opens the document once it has its place; only then is its content read.
   absl::Status Configure(const v1::EncodeOptions& options);
+  absl::Status Open(const EncodeOptions& options,
+                    std::shared_ptr<Admission::Permit> permit);
   // Hands a piece to the document, which asks for the next one.
   absl::Status Append(Document& document, v1::EncodeStreamRequest& request);
   std::shared_ptr<EncodeStreamReactor> Shared();
 
-  const ServiceContext& service_;
   DocumentSlot document_;
 };
 

@@ -7,7 +7,6 @@
 #include "server/call.h"
 #include "server/session_call.h"
 #include "server/session_convert.h"
-#include "server/tenant.h"
 
 namespace longhand {
 namespace {
@@ -17,43 +16,36 @@ constexpr size_t kFrameBytes = size_t{256} << 10;
 }  // namespace
 
 ExportSessionReactor* ExportSessionReactor::Start(
-    const ServiceContext& context, grpc::CallbackServerContext* call,
+    const ServiceContext& service, grpc::CallbackServerContext* call,
     const v1::ExportSessionRequest& request) {
   std::shared_ptr<ExportSessionReactor> reactor(
-      new ExportSessionReactor(context, call, request));
-  reactor->StreamReactor::Start();
-  absl::Status status = reactor->Submit();
-  if (!status.ok()) reactor->Close(status);
-  return reactor.get();
+      new ExportSessionReactor(service, call));
+  return Launch(std::move(reactor), [&](ExportSessionReactor& self) {
+    return self.Submit(SessionIdFromProto(request.session_id()));
+  });
 }
 
-ExportSessionReactor::ExportSessionReactor(
-    const ServiceContext& context, grpc::CallbackServerContext* call,
-    const v1::ExportSessionRequest& request)
-    : StreamReactor("ExportSession", call, context.limits,
-                    context.metrics.export_session),
-      service_(context),
-      tenant_(TenantOf(*call)),
-      id_(SessionIdFromProto(request.session_id())),
+ExportSessionReactor::ExportSessionReactor(const ServiceContext& service,
+                                           grpc::CallbackServerContext* call)
+    : StreamReactor(service, service.metrics.export_session, call),
       frame_bytes_(std::min<size_t>(kFrameBytes,
-                                    context.limits.max_message_bytes / 2)) {}
+                                    service.limits.max_message_bytes / 2)) {}
 
-absl::Status ExportSessionReactor::Submit() {
-  LH_RETURN_IF_ERROR(CheckSessions(service_));
+absl::Status ExportSessionReactor::Submit(const SessionId& id) {
+  LH_RETURN_IF_ERROR(CheckSessions(service()));
   LH_ASSIGN_OR_RETURN(std::unique_ptr<SessionHost::Transfer> transfer,
-                      service_.sessions->StartTransfer());
-  return service_.sessions->Run(
+                      service().sessions->StartTransfer());
+  return service().sessions->Run(
       [self =
            std::static_pointer_cast<ExportSessionReactor>(shared_from_this()),
-       transfer = std::move(transfer)] { self->Export(); });
+       id, transfer = std::move(transfer)] { self->Export(id); });
 }
 
-void ExportSessionReactor::Export() {
+void ExportSessionReactor::Export(const SessionId& id) {
   if (cancelled_) return;
-  absl::Status status = service_.sessions->manager().Export(
-      {.tenant = tenant_,
-       .stop = {.deadline = deadline(), .cancelled = &cancelled_}},
-      id_, [this](std::string_view bytes) { return Write(bytes); });
+  absl::Status status = service().sessions->manager().Export(
+      MakeSessionCall(caller(), deadline(), &cancelled_), id,
+      [this](std::string_view bytes) { return Write(bytes); });
   if (status.ok() && !frame_.empty()) status = SendFrame();
   Close(status);
 }

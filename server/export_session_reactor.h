@@ -24,17 +24,16 @@ class ExportSessionReactor
     : public StreamReactor<NoStream, v1::ExportSessionResponse> {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static ExportSessionReactor* Start(const ServiceContext& context,
+  static ExportSessionReactor* Start(const ServiceContext& service,
                                      grpc::CallbackServerContext* call,
                                      const v1::ExportSessionRequest& request);
 
  private:
-  ExportSessionReactor(const ServiceContext& context,
-                       grpc::CallbackServerContext* call,
-                       const v1::ExportSessionRequest& request);
+  ExportSessionReactor(const ServiceContext& service,
+                       grpc::CallbackServerContext* call);
 
-  absl::Status Submit();
-  void Export();
+  absl::Status Submit(const SessionId& id);
+  void Export(const SessionId& id);
   // Collects `bytes` into frames and sends those that are full.
   absl::Status Write(std::string_view bytes);
   absl::Status SendFrame();
@@ -45,9 +44,6 @@ class ExportSessionReactor
   void OnRoom() override ABSL_LOCKS_EXCLUDED(wait_mu_);
   void OnFinished() override {}
 
-  const ServiceContext& service_;
-  const std::string tenant_;
-  const SessionId id_;
   const size_t frame_bytes_;
   std::atomic<bool> cancelled_{false};
   std::string frame_;  // the exporting thread's

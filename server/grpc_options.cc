@@ -37,13 +37,12 @@ void SetMilliseconds(grpc::ServerBuilder* builder, const char* name,
       name, static_cast<int>(std::min(absl::ToInt64Milliseconds(value), kMax)));
 }
 
-// Dead peers are noticed within 40 s, and clients may ping an idle stream every
-// 10 s. Connections are renewed now and then, so that load spreads over new
-// replicas; what runs on them may end.
-void SetConnectionArguments(absl::Duration longest_call,
+// Clients may ping an idle stream every 10 s. Connections are renewed now and
+// then, so that load spreads over new replicas; what runs on them may end.
+void SetConnectionArguments(const ServerConfig& config,
                             grpc::ServerBuilder* builder) {
-  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIME_MS, absl::Seconds(30));
-  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, absl::Seconds(10));
+  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIME_MS, config.keepalive);
+  SetMilliseconds(builder, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, config.keepalive / 3);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   SetMilliseconds(builder,
                   GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
@@ -51,7 +50,8 @@ void SetConnectionArguments(absl::Duration longest_call,
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
   SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_IDLE_MS, absl::Minutes(10));
   SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_AGE_MS, absl::Minutes(30));
-  SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, longest_call);
+  SetMilliseconds(builder, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                  std::max(config.max_request, config.max_stream));
   SetMilliseconds(builder, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                   absl::Seconds(10));
 }
@@ -78,8 +78,7 @@ std::unique_ptr<grpc::ServerBuilder> MakeServerBuilder(
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto builder = std::make_unique<grpc::ServerBuilder>();
   SetLimits(config, builder.get());
-  SetConnectionArguments(std::max(config.max_request, config.max_stream),
-                         builder.get());
+  SetConnectionArguments(config, builder.get());
   // A second server on the port must fail, not take half of the connections.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   if (!config.reflection) {

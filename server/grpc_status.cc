@@ -1,8 +1,10 @@
 #include "server/grpc_status.h"
 
+#include <optional>
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/error.h"
@@ -15,7 +17,10 @@ namespace {
 constexpr std::string_view kDomain = "longhand";
 constexpr size_t kMaxMessageBytes = 1024;
 constexpr size_t kMaxMetadataBytes = 256;
+// Where nobody knows better.
 constexpr absl::Duration kRetryDelay = absl::Seconds(1);
+// Of whoever does: how long to wait, a whole number.
+constexpr char kRetryAfter[] = "retry_after_ms";
 
 // `text` with everything but printable ASCII escaped, cut to `max_bytes`. So it
 // is UTF-8 and cannot forge log lines, whatever came in.
@@ -34,6 +39,21 @@ std::string Printable(std::string_view text, size_t max_bytes) {
     }
   }
   return result;
+}
+
+// When to try again; nullopt for errors that are the same then.
+std::optional<absl::Duration> RetryDelay(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (detail.has_value()) {
+    const auto found = detail->metadata.find(kRetryAfter);
+    int64_t milliseconds = 0;
+    if (found != detail->metadata.end() &&
+        absl::SimpleAtoi(found->second, &milliseconds)) {
+      return absl::Milliseconds(milliseconds);
+    }
+  }
+  if (absl::IsUnavailable(status)) return kRetryDelay;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -60,9 +80,12 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     }
   }
   result.add_details()->PackFrom(info);
-  if (status.code() == absl::StatusCode::kUnavailable) {
+  if (const std::optional<absl::Duration> delay = RetryDelay(status)) {
     google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(kRetryDelay));
+    const int64_t milliseconds = absl::ToInt64Milliseconds(*delay);
+    retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
+    retry.mutable_retry_delay()->set_nanos(
+        static_cast<int32_t>(milliseconds % 1000 * 1000000));
     result.add_details()->PackFrom(retry);
   }
   return result;
@@ -77,10 +100,11 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 
 void AddRetryTrailer(const absl::Status& status,
                      grpc::ServerContextBase* context) {
-  if (status.code() != absl::StatusCode::kUnavailable) return;
+  // By gRPC's rules clients retry that one code.
+  if (!absl::IsUnavailable(status)) return;
   context->AddTrailingMetadata(
       "grpc-retry-pushback-ms",
-      absl::StrCat(absl::ToInt64Milliseconds(kRetryDelay)));
+      absl::StrCat(absl::ToInt64Milliseconds(*RetryDelay(status))));
 }
 
 }  // namespace longhand

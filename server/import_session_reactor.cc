@@ -7,7 +7,6 @@
 #include "server/call.h"
 #include "server/session_call.h"
 #include "server/session_convert.h"
-#include "server/tenant.h"
 
 namespace longhand {
 namespace {
@@ -19,23 +18,18 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 }  // namespace
 
 ImportSessionReactor* ImportSessionReactor::Start(
-    const ServiceContext& context, grpc::CallbackServerContext* call,
+    const ServiceContext& service, grpc::CallbackServerContext* call,
     v1::ImportSessionResponse* response) {
   std::shared_ptr<ImportSessionReactor> reactor(
-      new ImportSessionReactor(context, call, response));
-  reactor->StreamReactor::Start();
-  absl::Status status = CheckSessions(context);
-  if (!status.ok()) reactor->Close(status);
-  return reactor.get();
+      new ImportSessionReactor(service, call, response));
+  return Launch(std::move(reactor),
+                [&](ImportSessionReactor&) { return CheckSessions(service); });
 }
 
-ImportSessionReactor::ImportSessionReactor(const ServiceContext& context,
+ImportSessionReactor::ImportSessionReactor(const ServiceContext& service,
                                            grpc::CallbackServerContext* call,
                                            v1::ImportSessionResponse* response)
-    : StreamReactor("ImportSession", call, context.limits,
-                    context.metrics.import_session),
-      service_(context),
-      tenant_(TenantOf(*call)),
+    : StreamReactor(service, service.metrics.import_session, call),
       response_(response) {}
 
 void ImportSessionReactor::OnMessage(v1::ImportSessionRequest& request) {
@@ -58,8 +52,8 @@ absl::Status ImportSessionReactor::Begin(
   LH_ASSIGN_OR_RETURN(std::optional<absl::Duration> ttl,
                       TtlFromProto(request.has_ttl(), request.ttl()));
   LH_ASSIGN_OR_RETURN(std::unique_ptr<SessionHost::Transfer> transfer,
-                      service_.sessions->StartTransfer());
-  return service_.sessions->Run(
+                      service().sessions->StartTransfer());
+  return service().sessions->Run(
       [self =
            std::static_pointer_cast<ImportSessionReactor>(shared_from_this()),
        ttl, transfer = std::move(transfer)] { self->Import(ttl); });
@@ -67,14 +61,13 @@ absl::Status ImportSessionReactor::Begin(
 
 void ImportSessionReactor::Import(std::optional<absl::Duration> ttl) {
   if (cancelled_) return;
-  SessionManager& manager = service_.sessions->manager();
+  SessionManager& manager = service().sessions->manager();
   absl::StatusOr<SessionInfo> session = manager.Import(
-      {.tenant = tenant_,
-       .stop = {.deadline = deadline(), .cancelled = &cancelled_}},
+      MakeSessionCall(caller(), deadline(), &cancelled_),
       [this] { return Read(); }, ttl);
   if (!session.ok()) return Close(session.status());
   *result_.mutable_session() =
-      ToProto(*session, manager.durability(), service_.model);
+      ToProto(*session, manager.durability(), service().model);
   Close(absl::OkStatus());
 }
 

@@ -27,12 +27,12 @@ class ImportSessionReactor
     : public StreamReactor<v1::ImportSessionRequest, NoStream> {
  public:
   // Starts the call. gRPC gets the pointer; the reactor owns itself.
-  static ImportSessionReactor* Start(const ServiceContext& context,
+  static ImportSessionReactor* Start(const ServiceContext& service,
                                      grpc::CallbackServerContext* call,
                                      v1::ImportSessionResponse* response);
 
  private:
-  ImportSessionReactor(const ServiceContext& context,
+  ImportSessionReactor(const ServiceContext& service,
                        grpc::CallbackServerContext* call,
                        v1::ImportSessionResponse* response);
 
@@ -50,8 +50,6 @@ class ImportSessionReactor
   // The next bytes, "" at their end.
   absl::StatusOr<std::string> Read() ABSL_LOCKS_EXCLUDED(wait_mu_);
 
-  const ServiceContext& service_;
-  const std::string tenant_;
   v1::ImportSessionResponse* const response_;  // gRPC's
   std::atomic<bool> cancelled_{false};
   bool begun_ = false;                // OnMessage's and OnEnd's

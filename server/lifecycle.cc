@@ -50,11 +50,37 @@ sigset_t StopSignals() {
   return signals;
 }
 
+// Those, and the ones that change the log.
+sigset_t AllSignals() {
+  sigset_t signals = StopSignals();
+  sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
+  return signals;
+}
+
 // Threads inherit the mask, so only sigwait sees these signals.
-void BlockStopSignals() {
-  const sigset_t signals = StopSignals();
+void BlockSignals() {
+  const sigset_t signals = AllSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+}
+
+// Returns with the signal to stop; SIGUSR1 and SIGUSR2 change the log.
+int WaitForStop(LogLevel configured_level) {
+  const sigset_t signals = AllSignals();
+  for (;;) {
+    int number = 0;
+    sigwait(&signals, &number);
+    if (number == SIGUSR1) {
+      SetLogLevel(LogLevel::kDebug);
+      Log(LogLevel::kInfo, "a line per call is logged");
+    } else if (number == SIGUSR2) {
+      Log(LogLevel::kInfo, "the log is as configured again");
+      SetLogLevel(configured_level);
+    } else {
+      return number;
+    }
+  }
 }
 
 // Ends the process at the next stop signal or after `limit`.
@@ -74,6 +100,15 @@ void ForbidCoreDumps() {
   if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
     Log(LogLevel::kWarning, "core dumps cannot be switched off");
   }
+}
+
+// Each connection takes a descriptor, and many systems allow 1024 to a process
+// that does not ask for more.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // Readers see no file or all of it.
@@ -221,10 +256,11 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(
 }  // namespace
 
 int RunServer(const ServerConfig& config) {
-  BlockStopSignals();
+  BlockSignals();
   InitLogging(config.log);
   Log(LogLevel::kInfo, "starting", {{"version", LONGHAND_VERSION}});
   if (!config.allow_core_dumps) ForbidCoreDumps();
+  RaiseDescriptorLimit();
   absl::StatusOr<std::unique_ptr<Server>> server = StartServer(config);
   if (!server.ok()) {
     Log(LogLevel::kError, "cannot start",
@@ -232,9 +268,7 @@ int RunServer(const ServerConfig& config) {
          {"message", std::string(server.status().message())}});
     return kExitStartFailed;
   }
-  const sigset_t signals = StopSignals();
-  int number = 0;
-  sigwait(&signals, &number);
+  const int number = WaitForStop(config.log.level);
   Log(LogLevel::kInfo, "draining", {{"signal", number}});
   StartWatchdog(config.drain_delay + config.drain_timeout + kDrainGrace);
   const absl::Status drained =

@@ -17,32 +17,6 @@
 namespace longhand {
 namespace {
 
-constexpr std::string_view kUnixPrefix = "unix:";
-
-struct HostPort {
-  std::string host;
-  int port = 0;
-};
-
-std::optional<HostPort> Split(std::string_view address) {
-  HostPort result;
-  size_t colon = address.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  std::string_view host = address.substr(0, colon);
-  std::string_view port = address.substr(colon + 1);
-  if (host.starts_with("[")) {
-    if (!host.ends_with("]")) return std::nullopt;
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string_view::npos) {
-    return std::nullopt;  // IPv6 without brackets
-  }
-  if (host.empty() || !absl::SimpleAtoi(ToAbsl(port), &result.port))
-    return std::nullopt;
-  if (result.port < 0 || result.port > 65535) return std::nullopt;
-  result.host = std::string(host);
-  return result;
-}
-
 // The errno of binding `address`, 0 if it works, or nullopt if the name does
 // not resolve.
 std::optional<int> ProbeBind(const HostPort& address) {
@@ -91,11 +65,30 @@ std::string Advice(std::optional<int> error) {
 
 }  // namespace
 
+std::optional<HostPort> SplitHostPort(std::string_view address) {
+  HostPort result;
+  size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = address.substr(0, colon);
+  std::string_view port = address.substr(colon + 1);
+  if (host.starts_with("[")) {
+    if (!host.ends_with("]")) return std::nullopt;
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return std::nullopt;  // IPv6 without brackets
+  }
+  if (host.empty() || !absl::SimpleAtoi(ToAbsl(port), &result.port))
+    return std::nullopt;
+  if (result.port < 0 || result.port > 65535) return std::nullopt;
+  result.host = std::string(host);
+  return result;
+}
+
 absl::Status CheckListenAddress(std::string_view address) {
   if (address.starts_with(kUnixPrefix) && address.size() > kUnixPrefix.size()) {
     return absl::OkStatus();
   }
-  if (Split(address).has_value()) return absl::OkStatus();
+  if (SplitHostPort(address).has_value()) return absl::OkStatus();
   return MakeError(
       absl::StatusCode::kInvalidArgument, "CONFIG_INVALID",
       absl::StrCat("not an address to listen on: \"", ToAbsl(address),
@@ -105,7 +98,7 @@ absl::Status CheckListenAddress(std::string_view address) {
 
 bool IsLocalAddress(std::string_view address) {
   if (address.starts_with(kUnixPrefix)) return true;
-  std::optional<HostPort> split = Split(address);
+  std::optional<HostPort> split = SplitHostPort(address);
   if (!split.has_value()) return false;
   in_addr v4;
   if (inet_pton(AF_INET, split->host.c_str(), &v4) == 1) {
@@ -120,7 +113,7 @@ absl::Status ExplainBindFailure(const std::string& address) {
     why =
         "the socket's directory must exist and be writable, and no other "
         "server may listen on it";
-  } else if (std::optional<HostPort> split = Split(address)) {
+  } else if (std::optional<HostPort> split = SplitHostPort(address)) {
     why = Advice(ProbeBind(*split));
   }
   return MakeError(absl::StatusCode::kUnavailable, "LISTEN_FAILED",

@@ -4,12 +4,24 @@
 #ifndef LONGHAND_SERVER_LISTEN_ADDRESS_H_
 #define LONGHAND_SERVER_LISTEN_ADDRESS_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 
 namespace longhand {
+
+// What every address of a Unix socket begins with.
+inline constexpr std::string_view kUnixPrefix = "unix:";
+
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+
+// Nullopt unless `address` is HOST:PORT or [IPV6]:PORT.
+std::optional<HostPort> SplitHostPort(std::string_view address);
 
 // INVALID_ARGUMENT (reason CONFIG_INVALID) unless `address` is HOST:PORT,
 // [IPV6]:PORT or unix:PATH.

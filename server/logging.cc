@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/strings.h"
+#include "server/log_limiter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -14,6 +15,8 @@ namespace longhand {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxValueBytes = 1024;
 
 LogFormat log_format = LogFormat::kText;
 
@@ -45,10 +48,25 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::err;
 }
 
+// ASCII alone: a terminal obeys some characters that JSON need not escape, and
+// readers of lines take others for the end of one.
 template <typename J>
 std::string Dump(const J& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/false,
+  return value.dump(-1, ' ', /*ensure_ascii=*/true,
                     J::error_handler_t::replace);
+}
+
+nlohmann::json Cut(const nlohmann::json& value) {
+  if (!value.is_string()) return value;
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.size() <= kMaxValueBytes) return value;
+  return absl::StrCat(text.substr(0, kMaxValueBytes), "... (", text.size(),
+                      " bytes)");
+}
+
+LogLimiter& Limiter() {
+  static LogLimiter* const limiter = new LogLimiter;  // used until the end
+  return *limiter;
 }
 
 // gRPC 1.65 replaced gpr logging by Abseil's.
@@ -80,27 +98,46 @@ void InitLogging(const LogOptions& options) {
 
 std::string FormatLogLine(LogFormat format, LogLevel level,
                           std::string_view time, std::string_view event,
-                          LogFields fields) {
+                          const LogFields& fields) {
   if (format == LogFormat::kJson) {
     Json line = {{"time", time}, {"level", LevelName(level)}, {"event", event}};
-    for (const auto& [key, value] : fields) line[std::string(key)] = value;
+    for (const auto& [key, value] : fields) line[std::string(key)] = Cut(value);
     return Dump(line);
   }
   std::string line = absl::StrCat(ToAbsl(time), " ", ToAbsl(LevelName(level)),
                                   " ", ToAbsl(event));
   for (const auto& [key, value] : fields) {
-    absl::StrAppend(&line, " ", ToAbsl(key), "=", Dump(value));
+    absl::StrAppend(&line, " ", ToAbsl(key), "=", Dump(Cut(value)));
   }
   return line;
 }
 
-void Log(LogLevel level, std::string_view event, LogFields fields) {
-  spdlog::logger* logger = spdlog::default_logger_raw();
-  if (!logger->should_log(SpdlogLevel(level))) return;
-  std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(),
-                                      absl::UTCTimeZone());
-  std::string line = FormatLogLine(log_format, level, time, event, fields);
-  logger->log(SpdlogLevel(level), spdlog::string_view_t(line));
+bool ShouldLog(LogLevel level) {
+  return spdlog::default_logger_raw()->should_log(SpdlogLevel(level));
+}
+
+void SetLogLevel(LogLevel level) {
+  spdlog::default_logger_raw()->set_level(SpdlogLevel(level));
+}
+
+void Log(LogLevel level, std::string_view event, const LogFields& fields) {
+  if (!ShouldLog(level)) return;
+  const absl::Time now = absl::Now();
+  std::optional<uint64_t> suppressed = 0;
+  if (level >= LogLevel::kWarning) suppressed = Limiter().Admit(event, now);
+  if (!suppressed.has_value()) return;
+  const std::string time =
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", now, absl::UTCTimeZone());
+  std::string line;
+  if (*suppressed > 0) {
+    LogFields more = fields;
+    more.emplace_back("suppressed", *suppressed);
+    line = FormatLogLine(log_format, level, time, event, more);
+  } else {
+    line = FormatLogLine(log_format, level, time, event, fields);
+  }
+  spdlog::default_logger_raw()->log(SpdlogLevel(level),
+                                    spdlog::string_view_t(line));
 }
 
 }  // namespace longhand

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "prometheus/gauge.h"
 #include "server/grpc_status.h"
 
 namespace longhand {
@@ -94,6 +93,12 @@ Counter& AddCounter(Registry& registry, const char* name, const char* help,
   return BuildCounter().Name(name).Help(help).Register(registry).Add(labels);
 }
 
+prometheus::Gauge& AddGauge(Registry& registry, const char* name,
+                            const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(
+      {});
+}
+
 Histogram& AddHistogram(Registry& registry, const char* name, const char* help,
                         const Buckets& buckets, const Labels& labels = {}) {
   return BuildHistogram().Name(name).Help(help).Register(registry).Add(labels,
@@ -112,6 +117,9 @@ MethodMetrics AddMethod(Registry& registry, const char* type,
                                 "Calls completed, by status code.", with_code);
   }
   return {
+      .name = method,
+      .client_streams = std::string_view(type) == "bidi_stream" ||
+                        std::string_view(type) == "client_stream",
       .started = AddCounter(registry, "grpc_server_started_total",
                             "Calls started.", labels),
       .handled = handled,
@@ -138,10 +146,36 @@ Counter& AddWasted(Registry& registry, const char* cause) {
                     {{"cause", cause}});
 }
 
+Counter& AddAuthFailure(Registry& registry, const char* reason) {
+  return AddCounter(registry, "longhand_auth_failures_total",
+                    "Calls refused with UNAUTHENTICATED.",
+                    {{"reason", reason}});
+}
+
 Counter& AddRejected(Registry& registry, const char* reason) {
   return AddCounter(registry, "longhand_admission_rejected_total",
-                    "Documents refused with UNAVAILABLE, by what was short.",
+                    "Requests refused before any work, by what was short.",
                     {{"reason", reason}});
+}
+
+auto AddAdmissionWait(Registry& registry) {
+  std::array<Histogram*, kRequestClasses.size()> histograms;
+  for (size_t i = 0; i < histograms.size(); ++i) {
+    histograms[i] = &AddHistogram(
+        registry, "longhand_admission_queue_wait_seconds",
+        "Time that a request waited for its place.", SecondsBuckets(),
+        {{"class", std::string(RequestClassName(kRequestClasses[i]))}});
+  }
+  return histograms;
+}
+
+auto AddRefusals(Registry& registry) {
+  std::array<Counter*, kRefusals.size()> counters;
+  for (size_t i = 0; i < counters.size(); ++i) {
+    counters[i] =
+        &AddRejected(registry, std::string(RefusalName(kRefusals[i])).c_str());
+  }
+  return counters;
 }
 
 std::map<std::string_view, Counter*> AddAppends(Registry& registry) {
@@ -204,6 +238,7 @@ Metrics::Metrics(const BuildLabels& build)
           AddSessionMethod(*registry_, "server_stream", "ExportSession")),
       import_session(
           AddSessionMethod(*registry_, "client_stream", "ImportSession")),
+      unknown_method(AddMethod(*registry_, "unknown", "unknown", "unknown")),
       request_tokens(AddHistogram(*registry_, "longhand_request_tokens",
                                   "Tokens in a completed document.",
                                   TokenBuckets())),
@@ -223,6 +258,12 @@ Metrics::Metrics(const BuildLabels& build)
       rejected_documents(AddRejected(*registry_, "documents")),
       rejected_memory(AddRejected(*registry_, "memory")),
       rejected_shutting_down(AddRejected(*registry_, "shutting_down")),
+      admission_wait_seconds(AddAdmissionWait(*registry_)),
+      admission_refused(AddRefusals(*registry_)),
+      auth_missing(AddAuthFailure(*registry_, "missing")),
+      auth_invalid(AddAuthFailure(*registry_, "invalid")),
+      draining(AddGauge(*registry_, "longhand_draining",
+                        "1 from the signal to stop on, else 0.")),
       session_append_seconds(AddHistogram(
           *registry_, "longhand_session_append_seconds",
           "Time that the session took for an append, refused ones included.",
@@ -233,6 +274,11 @@ Metrics::Metrics(const BuildLabels& build)
           SecondsBuckets())),
       session_appends_(AddAppends(*registry_)) {
   AddBuildInfo(*registry_, build);
+}
+
+void Metrics::RecordAuthFailure(const absl::Status& why) {
+  (StatusReason(why) == "AUTH_REQUIRED" ? auth_missing : auth_invalid)
+      .Increment();
 }
 
 void Metrics::RecordAppend(bool duplicate) {

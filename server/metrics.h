@@ -20,13 +20,17 @@
 #include "absl/time/time.h"
 #include "core/engine/encode_types.h"
 #include "prometheus/counter.h"
+#include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/admission.h"
 
 namespace longhand {
 
 // The series of one gRPC method.
 struct MethodMetrics {
+  std::string_view name;        // without the service's
+  bool client_streams = false;  // its requests are a stream
   prometheus::Counter& started;
   std::array<prometheus::Counter*, 17> handled;  // by grpc::StatusCode
   prometheus::Histogram& seconds;
@@ -74,6 +78,7 @@ class Metrics {
   const MethodMetrics edit_session;
   const MethodMetrics export_session;
   const MethodMetrics import_session;
+  const MethodMetrics unknown_method;  // whatever is not one of the above
 
   prometheus::Histogram& request_tokens;
   prometheus::Histogram& tokenize_seconds;
@@ -88,6 +93,18 @@ class Metrics {
   prometheus::Counter& rejected_documents;  // by Encoder::Open
   prometheus::Counter& rejected_memory;
   prometheus::Counter& rejected_shutting_down;
+
+  // In the orders of kRequestClasses and kRefusals.
+  const std::array<prometheus::Histogram*, kRequestClasses.size()>
+      admission_wait_seconds;
+  const std::array<prometheus::Counter*, kRefusals.size()> admission_refused;
+
+  // Calls refused because nobody knows who makes them.
+  void RecordAuthFailure(const absl::Status& why);
+  prometheus::Counter& auth_missing;
+  prometheus::Counter& auth_invalid;
+
+  prometheus::Gauge& draining;  // 0 or 1
 
   prometheus::Histogram& session_append_seconds;
   prometheus::Histogram& session_query_seconds;

@@ -6,7 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/utility/utility.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/text/text_stream.h"
@@ -20,60 +19,68 @@ namespace {
 // Answers at once.
 class GetModelReactor : public UnaryReactor<v1::GetModelResponse> {
  public:
-  static GetModelReactor* Start(const ServiceContext& context,
+  static GetModelReactor* Start(const ServiceContext& service,
                                 grpc::CallbackServerContext* call,
-                                absl::StatusOr<v1::GetModelResponse> answer,
+                                const v1::GetModelRequest& request,
+                                const v1::Model& model,
                                 v1::GetModelResponse* response) {
     std::shared_ptr<GetModelReactor> reactor(
-        new GetModelReactor(context, call, response));
-    reactor->OwnSelf();
-    reactor->End(std::move(answer));
-    return reactor.get();
+        new GetModelReactor(service, call, response));
+    return Launch(std::move(reactor), [&](GetModelReactor& self) {
+      return self.Answer(request, model);
+    });
   }
 
  private:
-  GetModelReactor(const ServiceContext& context,
+  GetModelReactor(const ServiceContext& service,
                   grpc::CallbackServerContext* call,
                   v1::GetModelResponse* response)
-      : UnaryReactor("GetModel", call, context.limits.max_request,
-                     context.metrics.get_model, response) {}
+      : UnaryReactor(service, service.metrics.get_model, call, response) {}
+
+  absl::Status Answer(const v1::GetModelRequest& request,
+                      const v1::Model& model) {
+    LH_RETURN_IF_ERROR(CheckModelName(request.name(), service().model));
+    v1::GetModelResponse answer;
+    *answer.mutable_model() = model;
+    End(std::move(answer));
+    return absl::OkStatus();
+  }
 
   void OnAbort(const absl::Status&) override {}
 };
 
 class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
  public:
-  static TokenizeReactor* Start(const ServiceContext& context,
+  static TokenizeReactor* Start(const ServiceContext& service,
                                 grpc::CallbackServerContext* call,
                                 const v1::TokenizeRequest& request,
                                 v1::TokenizeResponse* response) {
     std::shared_ptr<TokenizeReactor> reactor(
-        new TokenizeReactor(context, call, response));
-    reactor->OwnSelf();
-    absl::Status status = reactor->Check(request);
-    if (!status.ok()) {
-      reactor->End(status);
-      return reactor.get();
-    }
-    // The request is gone once the call is cancelled.
-    context.encoder.Run([reactor, text = request.text(),
-                         with_tokens = request.include_tokens()] {
-      reactor->End(reactor->Tokenize(text, with_tokens));
-    });
-    return reactor.get();
+        new TokenizeReactor(service, call, response));
+    return Launch(std::move(reactor),
+                  [&](TokenizeReactor& self) { return self.Submit(request); });
   }
 
  private:
-  TokenizeReactor(const ServiceContext& context,
+  TokenizeReactor(const ServiceContext& service,
                   grpc::CallbackServerContext* call,
                   v1::TokenizeResponse* response)
-      : UnaryReactor("Tokenize", call, context.limits.max_request,
-                     context.metrics.tokenize, response),
-        context_(context) {}
+      : UnaryReactor(service, service.metrics.tokenize, call, response) {}
+
+  absl::Status Submit(const v1::TokenizeRequest& request) {
+    LH_RETURN_IF_ERROR(Check(request));
+    // The request is gone once the call is cancelled.
+    service().encoder.Run(
+        [self = std::static_pointer_cast<TokenizeReactor>(shared_from_this()),
+         text = request.text(), with_tokens = request.include_tokens()] {
+          self->End(self->Tokenize(text, with_tokens));
+        });
+    return absl::OkStatus();
+  }
 
   absl::Status Check(const v1::TokenizeRequest& request) const {
-    LH_RETURN_IF_ERROR(CheckModelName(request.model(), context_.model));
-    if (context_.model.tokenizer == nullptr) {
+    LH_RETURN_IF_ERROR(CheckModelName(request.model(), service().model));
+    if (service().model.tokenizer == nullptr) {
       return MakeError(
           absl::StatusCode::kFailedPrecondition, "TOKENIZER_MISSING",
           "the model is served without a tokenizer; send token ids");
@@ -88,7 +95,7 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
   absl::StatusOr<v1::TokenizeResponse> Tokenize(std::string_view text,
                                                 bool with_tokens) const {
     constexpr size_t kPieceBytes = size_t{64} << 10;
-    const Tokenizer* tokenizer = context_.model.tokenizer;
+    const Tokenizer* tokenizer = service().model.tokenizer;
     TextStream stream(tokenizer);
     TokenSequence tokens;
     // In pieces, so that a call that has ended stops.
@@ -101,16 +108,14 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     v1::TokenizeResponse response =
         ToProto(tokens, with_tokens ? tokenizer : nullptr);
     const size_t size = response.ByteSizeLong();
-    if (size > context_.limits.max_message_bytes) {
+    if (size > service().limits.max_message_bytes) {
       return ResponseTooLarge("send the text in parts", size,
-                              context_.limits.max_message_bytes);
+                              service().limits.max_message_bytes);
     }
     return response;
   }
 
   void OnAbort(const absl::Status&) override {}
-
-  const ServiceContext& context_;
 };
 
 v1::Model Describe(const ServiceContext& context) {
@@ -132,14 +137,7 @@ ModelService::ModelService(const ServiceContext& context)
 grpc::ServerUnaryReactor* ModelService::GetModel(
     grpc::CallbackServerContext* call, const v1::GetModelRequest* request,
     v1::GetModelResponse* response) {
-  absl::StatusOr<v1::GetModelResponse> answer(absl::in_place);
-  if (absl::Status status = CheckModelName(request->name(), context_.model);
-      status.ok()) {
-    *answer->mutable_model() = model_;
-  } else {
-    answer = status;
-  }
-  return GetModelReactor::Start(context_, call, std::move(answer), response);
+  return GetModelReactor::Start(context_, call, *request, model_, response);
 }
 
 grpc::ServerUnaryReactor* ModelService::Tokenize(

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -10,7 +11,6 @@
 #include "server/grpc_options.h"
 #include "server/listen_address.h"
 #include "server/logging.h"
-#include "server/tls.h"
 
 namespace longhand {
 namespace {
@@ -24,12 +24,31 @@ RequestLimits LimitsFrom(const ServerConfig& config) {
   limits.max_request = config.max_request;
   limits.max_stream = config.max_stream;
   limits.stall_timeout = config.stall_timeout;
+  limits.slow_request = config.slow_request;
   return limits;
 }
 
 std::unique_ptr<SessionHost> MakeHost(SessionParts parts, int threads) {
   if (parts.manager == nullptr) return nullptr;
   return std::make_unique<SessionHost>(std::move(parts), threads);
+}
+
+// Short requests keep all workers busy with few of them; the rest of the places
+// is for streams, whose clients may be slow.
+AdmissionOptions AdmissionFrom(const AdmissionConfig& config,
+                               const EncoderOptions& encoder) {
+  const int documents = encoder.max_concurrent_documents;
+  const int workers = std::max(1, encoder.workers);
+  const int whole = std::max(1, documents / 4);
+  AdmissionOptions options;
+  options.workers = workers;
+  options.short_tokens = config.short_tokens;
+  options.places = {std::min(8 * workers, whole), std::min(4 * workers, whole),
+                    std::max(1, documents - 2 * whole)};
+  options.max_queued = static_cast<size_t>(config.max_queued);
+  options.max_queued_bytes = config.max_queued_bytes;
+  options.max_wait = config.max_wait;
+  return options;
 }
 
 BuildLabels LabelsFrom(const ModelInfo& info) {
@@ -45,8 +64,11 @@ BuildLabels LabelsFrom(const ModelInfo& info) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerConfig& config, ServedModel model,
     std::unique_ptr<Encoder> encoder, SessionParts sessions) {
-  std::unique_ptr<Server> server(new Server(
-      config, std::move(model), std::move(encoder), std::move(sessions)));
+  LH_ASSIGN_OR_RETURN(std::unique_ptr<AccessControl> access,
+                      AccessControl::Create(config.access));
+  std::unique_ptr<Server> server(
+      new Server(config, std::move(access), std::move(model),
+                 std::move(encoder), std::move(sessions)));
   if (!config.metrics_listen.empty()) {
     LH_RETURN_IF_ERROR(server->StartMetrics(config.metrics_listen));
   }
@@ -54,13 +76,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   return server;
 }
 
-Server::Server(const ServerConfig& config, ServedModel model,
+Server::Server(const ServerConfig& config,
+               std::unique_ptr<AccessControl> access, ServedModel model,
                std::unique_ptr<Encoder> encoder, SessionParts sessions)
     : model_(std::move(model)),
       metrics_(std::make_unique<Metrics>(LabelsFrom(model_.info))),
+      access_(std::move(access)),
+      admission_recorder_(*metrics_),
+      admission_(AdmissionFrom(config.admission, encoder->options()),
+                 &admission_recorder_),
       encoder_(std::move(encoder)),
       sessions_(MakeHost(std::move(sessions), config.sessions.threads)),
-      context_{.encoder = *encoder_,
+      context_{.access = *access_,
+               .admission = admission_,
+               .encoder = *encoder_,
                .model = model_,
                .metrics = *metrics_,
                .limits = LimitsFrom(config),
@@ -68,8 +97,11 @@ Server::Server(const ServerConfig& config, ServedModel model,
       encoder_service_(context_),
       model_service_(context_),
       session_service_(context_),
+      unknown_service_(context_),
       process_metrics_(std::make_shared<ProcessMetrics>(
-          [this] { return encoder_->open_documents(); })) {
+          [this] { return encoder_->open_documents(); })),
+      admission_metrics_(std::make_shared<AdmissionMetrics>(
+          [this] { return admission_.stats(); })) {
   if (sessions_ != nullptr) {
     session_metrics_ = std::make_shared<SessionMetrics>(
         [this] { return sessions_->manager().stats(); });
@@ -93,6 +125,7 @@ absl::Status Server::StartMetrics(const std::string& address) {
   }
   exposer_->RegisterCollectable(metrics_->registry());
   exposer_->RegisterCollectable(process_metrics_);
+  exposer_->RegisterCollectable(admission_metrics_);
   if (session_metrics_ != nullptr) {
     exposer_->RegisterCollectable(session_metrics_);
   }
@@ -100,24 +133,37 @@ absl::Status Server::StartMetrics(const std::string& address) {
 }
 
 absl::Status Server::StartGrpc(const ServerConfig& config) {
-  LH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
-                      MakeServerCredentials(config.tls));
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  if (config.tls.enabled()) {
+    LH_ASSIGN_OR_RETURN(tls_, TlsCredentials::Start(config.tls));
+    credentials = tls_->server_credentials();
+    if (exposer_ != nullptr) exposer_->RegisterCollectable(tls_);
+  } else {
+    credentials = grpc::InsecureServerCredentials();
+  }
+  LH_ASSIGN_OR_RETURN(listener_, Listener::Open(config.listen));
+  if (exposer_ != nullptr) exposer_->RegisterCollectable(listener_);
+  // Open to all, whatever `access` says: who probes has no token, and the
+  // answer says nothing about anybody's work.
   Health::Enable();
   std::unique_ptr<grpc::ServerBuilder> builder = MakeServerBuilder(config);
-  int port = 0;
-  builder->AddListeningPort(config.listen, credentials, &port);
+  std::unique_ptr<Listener::Acceptor> acceptor =
+      builder->experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::
+              FROM_FD,
+          credentials);
   builder->RegisterService(&encoder_service_);
   builder->RegisterService(&model_service_);
   builder->RegisterService(&session_service_);
+  builder->RegisterCallbackGenericService(&unknown_service_);
   grpc_server_ = builder->BuildAndStart();
-  // gRPC reports 1 as the port of a Unix socket.
-  if (grpc_server_ == nullptr || port == 0) {
-    grpc_server_.reset();
-    return ExplainBindFailure(config.listen);
+  if (grpc_server_ == nullptr) {
+    return MakeError(absl::StatusCode::kInternal, "GRPC_NOT_STARTED",
+                     "gRPC did not start; its own messages say why");
   }
-  port_ = config.listen.starts_with("unix:") ? -1 : port;
   health_ = std::make_unique<Health>(grpc_server_->GetHealthCheckService());
   health_->SetReady(/*with_sessions=*/sessions_ != nullptr);
+  listener_->Start(std::move(acceptor));
   return absl::OkStatus();
 }
 
@@ -129,11 +175,13 @@ int Server::metrics_port() const {
 
 absl::Status Server::Drain(absl::Duration delay, absl::Duration timeout) {
   if (grpc_server_ == nullptr) return absl::OkStatus();
+  metrics_->draining.Set(1);
   health_->SetDraining();
   absl::SleepFor(delay);
   const absl::Time deadline = absl::Now() + timeout;
   absl::Status status;
   if (sessions_ != nullptr) status = sessions_->Drain(deadline);
+  listener_->Stop();
   grpc_server_->Shutdown(absl::ToChronoTime(deadline));
   grpc_server_->Wait();
   health_.reset();

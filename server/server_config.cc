@@ -25,7 +25,8 @@ constexpr std::string_view kAbout =
 
 It loads one model, listens on one address and serves longhand.v1.EncoderService,
 longhand.v1.SessionService and longhand.v1.ModelService, the standard health
-service, and Prometheus metrics on a port of their own. SIGTERM drains it.)";
+service, and Prometheus metrics on a port of their own. SIGTERM drains it,
+SIGUSR1 makes it log a line per call, SIGUSR2 log as configured again.)";
 
 constexpr std::string_view kFooter =
     R"(A value comes from the command line, else from the --config file, else from
@@ -51,6 +52,7 @@ struct Seconds {
   double stall = 0;
   double drain_delay = 0;
   double drain_timeout = 0;
+  double max_wait = 0;
 };
 
 struct Flags {
@@ -92,9 +94,9 @@ void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
                "Threads that compute; 0: as many as the CPU affinity and the "
                "cgroup's quota allow");
   group.AddInt("--max-concurrent-documents", &encoder->max_concurrent_documents,
-               1, 1 << 20,
-               "Documents in work at one time; more are refused with "
-               "UNAVAILABLE");
+               4, 1 << 20,
+               "Documents in work at one time: a quarter of them short ones, "
+               "a quarter long ones, the rest streams; more wait");
   group.AddSize("--max-document-bytes", &encoder->max_document_bytes, 1,
                 uint64_t{1} << 40,
                 "Text in one document; token ids count four bytes each");
@@ -105,6 +107,24 @@ void AddComputeFlags(CLI::App* app, EncoderOptions* encoder) {
   group.AddInt("--max-batch-chunks", &encoder->max_batch_chunks, 1, 4096,
                "Chunks of one document that are computed together; fewer "
                "react faster to a cancellation");
+}
+
+void AddAdmissionFlags(CLI::App* app, AdmissionConfig* admission,
+                       double* max_wait_seconds) {
+  FlagGroup group(app, "Admission: what waits while the encoder is busy");
+  group.AddInt("--max-queued-requests", &admission->max_queued, 1, 1 << 20,
+               "Requests that wait for their turn, all tenants together; more "
+               "are refused with UNAVAILABLE, the newest of the tenant that "
+               "has most of them first");
+  group.AddSize("--max-queued-bytes", &admission->max_queued_bytes,
+                uint64_t{64} << 10, uint64_t{1} << 40,
+                "Content of the requests that wait");
+  group.AddSeconds("--max-queue-seconds", max_wait_seconds, 0.001,
+                   "Refuse at once what would probably wait for longer");
+  group.AddSize("--short-request-tokens", &admission->short_tokens, 1,
+                uint64_t{1} << 40,
+                "Requests of no more tokens have places of their own, which "
+                "long ones do not take");
 }
 
 void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
@@ -124,15 +144,22 @@ void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
       .Add("--tls-client-ca", &config->tls.client_ca_file,
            "Require client certificates issued by this CA, PEM")
       ->type_name("FILE");
+  group.AddDuration("--tls-reload-seconds", &config->tls.reload_interval, 0.05,
+                    "Look so often whether the three files have changed; what "
+                    "cannot serve is not taken");
   group.AddBool("--insecure-allow-remote-plaintext",
                 &config->insecure_allow_remote_plaintext,
                 "Allow a --listen address that other machines reach, without "
-                "TLS");
+                "TLS; documents and the tokens of --auth-tokens then travel "
+                "readable");
   group.AddSize("--max-message-bytes", &config->max_message_bytes,
                 uint64_t{64} << 10, uint64_t{1} << 30,
                 "One gRPC message, in either direction");
   group.AddInt("--max-concurrent-streams", &config->max_concurrent_streams, 1,
                100000, "Calls in progress on one connection");
+  group.AddDuration("--keepalive-seconds", &config->keepalive, 1,
+                    "Ping a connection on which nothing comes for so long, "
+                    "and close it without an answer within a third of that");
   group.AddSize("--grpc-memory-bytes", &config->grpc_memory_bytes,
                 uint64_t{16} << 20, uint64_t{1} << 42,
                 "Memory of gRPC's transport buffers, all connections together");
@@ -143,6 +170,35 @@ void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
       .Add("--port-file", &config->port_file,
            "Write the bound gRPC port to this file once the server is ready")
       ->type_name("FILE");
+}
+
+void AddTenantFlags(CLI::App* app, AccessConfig* access) {
+  constexpr double kMaxTokens = 1e15;
+  FlagGroup group(app, "Tenants");
+  group
+      .Add("--auth-tokens", &access->tokens_file,
+           "Serve only callers in this JSON file of tenants and hashes of "
+           "their tokens (docs/tenants.md); read again when it changes. "
+           "Health checks stay open to all")
+      ->type_name("FILE");
+  group
+      .AddWithDefault("--tenant-tokens-per-second",
+                      &access->defaults.tokens_per_second,
+                      "Tokens that a tenant may have encoded per second; 0: "
+                      "no limit. This and the next two are for tenants whose "
+                      "entry in --auth-tokens does not say, and for all "
+                      "without that file")
+      ->check(Between(0, kMaxTokens))
+      ->type_name("NUMBER");
+  group
+      .AddWithDefault("--tenant-burst-tokens", &access->defaults.burst_tokens,
+                      "Tokens that a tenant may use at once after a rest; 0: "
+                      "two seconds' worth")
+      ->check(Between(0, kMaxTokens))
+      ->type_name("NUMBER");
+  group.AddInt("--tenant-max-documents", &access->defaults.max_documents, 0,
+               1 << 20,
+               "Documents of one tenant in work at one time; 0: no limit");
 }
 
 void AddTimeFlags(CLI::App* app, Seconds* seconds) {
@@ -188,6 +244,10 @@ void AddObservabilityFlags(CLI::App* app, ServerConfig* config) {
       ->transform(CLI::CheckedTransformer(kFormats).description(""))
       ->default_str("text")
       ->type_name("NAME");
+  group.AddDuration("--slow-request-seconds", &config->slow_request, 0,
+                    "Warn of a call that takes longer, or, where the client "
+                    "sends a stream, of one that waits and computes longer; 0: "
+                    "never");
   group.AddBool("--allow-core-dumps", &config->allow_core_dumps,
                 "Allow core dumps and debuggers; both see document text");
 }
@@ -236,6 +296,7 @@ void ApplySeconds(const Seconds& seconds, ServerConfig* config) {
   config->stall_timeout = absl::Seconds(seconds.stall);
   config->drain_delay = absl::Seconds(seconds.drain_delay);
   config->drain_timeout = absl::Seconds(seconds.drain_timeout);
+  config->admission.max_wait = absl::Seconds(seconds.max_wait);
 }
 
 Flags DefaultFlags() {
@@ -247,7 +308,8 @@ Flags DefaultFlags() {
       .stream = absl::ToDoubleSeconds(config.max_stream),
       .stall = absl::ToDoubleSeconds(config.stall_timeout),
       .drain_delay = absl::ToDoubleSeconds(config.drain_delay),
-      .drain_timeout = absl::ToDoubleSeconds(config.drain_timeout)};
+      .drain_timeout = absl::ToDoubleSeconds(config.drain_timeout),
+      .max_wait = absl::ToDoubleSeconds(config.admission.max_wait)};
   return flags;
 }
 
@@ -324,9 +386,11 @@ void AddAllFlags(CLI::App* app, Flags* flags) {
       ->group("Help");
   AddModelFlags(app, &flags->config.model);
   AddComputeFlags(app, &flags->config.encoder);
+  AddAdmissionFlags(app, &flags->config.admission, &flags->seconds.max_wait);
   AddDefaultFlags(app, &flags->config.encoder.defaults);
   AddSessionFlags(app, &flags->config.sessions);
   AddNetworkFlags(app, &flags->config);
+  AddTenantFlags(app, &flags->config.access);
   AddTimeFlags(app, &flags->seconds);
   AddObservabilityFlags(app, &flags->config);
 }

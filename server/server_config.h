@@ -14,6 +14,7 @@
 #include "core/model/model.h"
 #include "core/session/session_manager.h"
 #include "core/store/session_store.h"
+#include "server/access.h"
 #include "server/logging.h"
 
 namespace longhand {
@@ -22,8 +23,18 @@ struct TlsConfig {
   std::string cert_file;       // PEM, the chain
   std::string key_file;        // PEM
   std::string client_ca_file;  // PEM; clients must then show a certificate
+  // How often the files are looked at for a change.
+  absl::Duration reload_interval = absl::Seconds(10);
 
   bool enabled() const { return !cert_file.empty(); }
+};
+
+// See AdmissionOptions; places follow from the encoder's options.
+struct AdmissionConfig {
+  uint64_t short_tokens = 2048;
+  int max_queued = 1024;
+  uint64_t max_queued_bytes = uint64_t{64} << 20;
+  absl::Duration max_wait = absl::Seconds(10);
 };
 
 struct SessionConfig {
@@ -45,10 +56,12 @@ struct ServerConfig {
   ModelOptions model;
   EncoderOptions encoder;
   SessionConfig sessions;
+  AdmissionConfig admission;
 
   std::string listen = "127.0.0.1:50051";
   bool insecure_allow_remote_plaintext = false;
   TlsConfig tls;
+  AccessConfig access;
   bool reflection = false;
   std::string port_file;
 
@@ -56,6 +69,9 @@ struct ServerConfig {
   uint64_t max_message_bytes = uint64_t{4} << 20;
   // Per connection.
   int max_concurrent_streams = 64;
+  // A connection on which nothing comes for so long is pinged, and closed if
+  // it does not answer within a third of it.
+  absl::Duration keepalive = absl::Seconds(30);
   // What gRPC's transports may hold altogether.
   uint64_t grpc_memory_bytes = uint64_t{512} << 20;
 
@@ -63,6 +79,8 @@ struct ServerConfig {
   absl::Duration max_stream = absl::Hours(1);
   // A stream ends when the client neither sends nor reads for so long.
   absl::Duration stall_timeout = absl::Minutes(5);
+  // Calls that take longer are logged as such; 0: none.
+  absl::Duration slow_request = absl::Seconds(10);
   absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration drain_timeout = absl::Seconds(20);
 

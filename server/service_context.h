@@ -8,6 +8,8 @@
 
 #include "absl/time/time.h"
 #include "core/engine/encoder.h"
+#include "server/access.h"
+#include "server/admission.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
 #include "server/session_host.h"
@@ -19,6 +21,8 @@ struct RequestLimits {
   absl::Duration max_request = absl::Minutes(10);
   absl::Duration max_stream = absl::Hours(1);
   absl::Duration stall_timeout = absl::Minutes(5);
+  // Calls that take longer are logged as such; 0: none.
+  absl::Duration slow_request = absl::Seconds(10);
   // Results that wait for a client to read them.
   size_t max_queued_bytes = size_t{4} << 20;
   size_t max_queued_messages = 64;
@@ -27,6 +31,8 @@ struct RequestLimits {
 };
 
 struct ServiceContext {
+  const AccessControl& access;
+  Admission& admission;
   Encoder& encoder;
   const ServedModel& model;
   Metrics& metrics;

@@ -41,28 +41,28 @@ absl::StatusOr<Work<v1::CreateSessionResponse>> Prepare(
                       FromProto(request.options(), context.model));
   LH_ASSIGN_OR_RETURN(std::optional<absl::Duration> ttl,
                       TtlFromProto(request.has_ttl(), request.ttl()));
-  return Work<v1::CreateSessionResponse>(
+  return Work<v1::CreateSessionResponse>{
       [&context, options = std::move(options), ttl](SessionManager& manager,
                                                     const SessionCall& call) {
         return WithSession<v1::CreateSessionResponse>(
             context, manager.CreateSession(call, options, ttl));
-      });
+      }};
 }
 
 absl::StatusOr<Work<v1::GetSessionResponse>> Prepare(
     const ServiceContext& context, const v1::GetSessionRequest& request) {
-  return Work<v1::GetSessionResponse>(
+  return Work<v1::GetSessionResponse>{
       [&context, id = SessionIdFromProto(request.session_id())](
           SessionManager& manager, const SessionCall& call) {
         return WithSession<v1::GetSessionResponse>(
             context, manager.GetSession(call, id));
-      });
+      }};
 }
 
 absl::StatusOr<Work<v1::ListSessionsResponse>> Prepare(
     const ServiceContext& context, const v1::ListSessionsRequest& request) {
   LH_ASSIGN_OR_RETURN(int page_size, PageSizeFromProto(request.page_size()));
-  return Work<v1::ListSessionsResponse>(
+  return Work<v1::ListSessionsResponse>{
       [&context, page_size, token = request.page_token()](
           SessionManager& manager,
           const SessionCall& call) -> absl::StatusOr<v1::ListSessionsResponse> {
@@ -75,57 +75,64 @@ absl::StatusOr<Work<v1::ListSessionsResponse>> Prepare(
         }
         response.set_next_page_token(page.next_page_token);
         return response;
-      });
+      }};
 }
 
 absl::StatusOr<Work<v1::DeleteSessionResponse>> Prepare(
     const ServiceContext&, const v1::DeleteSessionRequest& request) {
-  return Work<v1::DeleteSessionResponse>(
+  return Work<v1::DeleteSessionResponse>{
       [id = SessionIdFromProto(request.session_id())](SessionManager& manager,
                                                       const SessionCall& call)
           -> absl::StatusOr<v1::DeleteSessionResponse> {
         LH_RETURN_IF_ERROR(manager.DeleteSession(call, id));
         return v1::DeleteSessionResponse();
-      });
+      }};
 }
 
 absl::StatusOr<Work<v1::QuerySessionResponse>> Prepare(
     const ServiceContext& context, const v1::QuerySessionRequest& request) {
   LH_ASSIGN_OR_RETURN(QueryArgs args,
                       QueryArgsFromProto(request, context.model));
-  return Work<v1::QuerySessionResponse>(
+  ContentSize size;
+  for (const Content& question : args.questions) {
+    const ContentSize one = SizeOf(question, context.admission);
+    size.bytes += one.bytes;
+    size.tokens += one.tokens;
+  }
+  return Work<v1::QuerySessionResponse>{
       [&context, id = SessionIdFromProto(request.session_id()),
-       args = std::move(args)](
-          SessionManager& manager,
-          const SessionCall& call) -> absl::StatusOr<v1::QuerySessionResponse> {
+       args = std::move(args)](SessionManager& manager, const SessionCall& call)
+          -> absl::StatusOr<v1::QuerySessionResponse> {
         const absl::Time start = absl::Now();
         absl::StatusOr<QueryResult> result = manager.Query(call, id, args);
         context.metrics.session_query_seconds.Observe(
             absl::ToDoubleSeconds(absl::Now() - start));
         LH_RETURN_IF_ERROR(result.status());
         return ToProto(*result);
-      });
+      },
+      size};
 }
 
 absl::StatusOr<Work<v1::ForkSessionResponse>> Prepare(
     const ServiceContext& context, const v1::ForkSessionRequest& request) {
   LH_ASSIGN_OR_RETURN(std::optional<absl::Duration> ttl,
                       TtlFromProto(request.has_ttl(), request.ttl()));
-  return Work<v1::ForkSessionResponse>(
+  return Work<v1::ForkSessionResponse>{
       [&context, id = SessionIdFromProto(request.session_id()), ttl](
           SessionManager& manager, const SessionCall& call) {
         return WithSession<v1::ForkSessionResponse>(
             context, manager.Fork(call, id, ttl));
-      });
+      }};
 }
 
 template <typename Request, typename Response>
 grpc::ServerUnaryReactor* Start(const ServiceContext& context,
-                                const SessionMethod& method,
+                                const MethodMetrics& method,
                                 grpc::CallbackServerContext* call,
                                 const Request& request, Response* response) {
-  return SessionUnaryReactor<Response>::Start(context, method, call, response,
-                                              Prepare(context, request));
+  return SessionUnaryReactor<Response>::Start(
+      context, method, call, response,
+      [&] { return Prepare(context, request); });
 }
 
 }  // namespace
@@ -136,29 +143,29 @@ SessionService::SessionService(const ServiceContext& context)
 grpc::ServerUnaryReactor* SessionService::CreateSession(
     grpc::CallbackServerContext* call, const v1::CreateSessionRequest* request,
     v1::CreateSessionResponse* response) {
-  return Start(context_, {"CreateSession", context_.metrics.create_session},
-               call, *request, response);
+  return Start(context_, context_.metrics.create_session, call, *request,
+               response);
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(
     grpc::CallbackServerContext* call, const v1::GetSessionRequest* request,
     v1::GetSessionResponse* response) {
-  return Start(context_, {"GetSession", context_.metrics.get_session}, call,
-               *request, response);
+  return Start(context_, context_.metrics.get_session, call, *request,
+               response);
 }
 
 grpc::ServerUnaryReactor* SessionService::ListSessions(
     grpc::CallbackServerContext* call, const v1::ListSessionsRequest* request,
     v1::ListSessionsResponse* response) {
-  return Start(context_, {"ListSessions", context_.metrics.list_sessions}, call,
-               *request, response);
+  return Start(context_, context_.metrics.list_sessions, call, *request,
+               response);
 }
 
 grpc::ServerUnaryReactor* SessionService::DeleteSession(
     grpc::CallbackServerContext* call, const v1::DeleteSessionRequest* request,
     v1::DeleteSessionResponse* response) {
-  return Start(context_, {"DeleteSession", context_.metrics.delete_session},
-               call, *request, response);
+  return Start(context_, context_.metrics.delete_session, call, *request,
+               response);
 }
 
 grpc::ServerBidiReactor<v1::AppendSessionRequest, v1::AppendSessionResponse>*
@@ -169,30 +176,28 @@ SessionService::AppendSession(grpc::CallbackServerContext* call) {
 grpc::ServerUnaryReactor* SessionService::QuerySession(
     grpc::CallbackServerContext* call, const v1::QuerySessionRequest* request,
     v1::QuerySessionResponse* response) {
-  return Start(context_, {"QuerySession", context_.metrics.query_session}, call,
-               *request, response);
+  return Start(context_, context_.metrics.query_session, call, *request,
+               response);
 }
 
 grpc::ServerUnaryReactor* SessionService::ForkSession(
     grpc::CallbackServerContext* call, const v1::ForkSessionRequest* request,
     v1::ForkSessionResponse* response) {
-  return Start(context_, {"ForkSession", context_.metrics.fork_session}, call,
-               *request, response);
+  return Start(context_, context_.metrics.fork_session, call, *request,
+               response);
 }
 
 grpc::ServerWriteReactor<v1::RewindSessionResponse>*
 SessionService::RewindSession(grpc::CallbackServerContext* call,
                               const v1::RewindSessionRequest* request) {
   return ChangeSessionReactor<v1::RewindSessionResponse>::Start(
-      context_, {"RewindSession", context_.metrics.rewind_session}, call,
-      SessionIdFromProto(request->session_id()), EditArgsFromProto(*request));
+      context_, context_.metrics.rewind_session, call, *request);
 }
 
 grpc::ServerWriteReactor<v1::EditSessionResponse>* SessionService::EditSession(
     grpc::CallbackServerContext* call, const v1::EditSessionRequest* request) {
   return ChangeSessionReactor<v1::EditSessionResponse>::Start(
-      context_, {"EditSession", context_.metrics.edit_session}, call,
-      SessionIdFromProto(request->session_id()), EditArgsFromProto(*request));
+      context_, context_.metrics.edit_session, call, *request);
 }
 
 grpc::ServerWriteReactor<v1::ExportSessionResponse>*

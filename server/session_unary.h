@@ -6,21 +6,23 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
-#include <string_view>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
 #include "core/session/session_manager.h"
+#include "server/admit.h"
 #include "server/call.h"
 #include "server/metrics.h"
 #include "server/service_context.h"
 #include "server/session_call.h"
-#include "server/tenant.h"
 #include "server/unary_reactor.h"
 
 namespace longhand {
@@ -28,40 +30,53 @@ namespace longhand {
 template <typename Response>
 class SessionUnaryReactor : public UnaryReactor<Response> {
  public:
-  using Work = absl::AnyInvocable<absl::StatusOr<Response>(
-      SessionManager& manager, const SessionCall& call)>;
+  struct Work {
+    absl::AnyInvocable<absl::StatusOr<Response>(SessionManager& manager,
+                                                const SessionCall& call)>
+        run;
+    // What there is to be computed; without it, none waits for a place.
+    std::optional<ContentSize> content = std::nullopt;
+  };
 
-  // Starts the call: with an error of what was asked for, or with the work to
-  // be done. gRPC gets the pointer; the reactor owns itself.
-  static SessionUnaryReactor* Start(const ServiceContext& context,
-                                    const SessionMethod& method,
-                                    grpc::CallbackServerContext* call,
-                                    Response* response,
-                                    absl::StatusOr<Work> work) {
+  // Starts the call. `prepare` makes of the request the work to be done, or an
+  // error, before this returns; not called if the caller may not call. gRPC
+  // gets the pointer; the reactor owns itself.
+  static SessionUnaryReactor* Start(
+      const ServiceContext& service, const MethodMetrics& method,
+      grpc::CallbackServerContext* call, Response* response,
+      absl::FunctionRef<absl::StatusOr<Work>()> prepare) {
     std::shared_ptr<SessionUnaryReactor> reactor(
-        new SessionUnaryReactor(context, method, call, response));
-    reactor->OwnSelf();
-    absl::Status status = reactor->Submit(std::move(work));
-    if (!status.ok()) reactor->End(status);
-    return reactor.get();
+        new SessionUnaryReactor(service, method, call, response));
+    return UnaryReactor<Response>::Launch(
+        std::move(reactor), [&](SessionUnaryReactor& self) -> absl::Status {
+          LH_RETURN_IF_ERROR(CheckSessions(service));
+          LH_ASSIGN_OR_RETURN(Work work, prepare());
+          return self.Submit(std::move(work));
+        });
   }
 
  private:
-  SessionUnaryReactor(const ServiceContext& context,
-                      const SessionMethod& method,
+  SessionUnaryReactor(const ServiceContext& service,
+                      const MethodMetrics& method,
                       grpc::CallbackServerContext* call, Response* response)
-      : UnaryReactor<Response>(method.name, call, context.limits.max_request,
-                               method.metrics, response),
-        context_(context),
-        tenant_(TenantOf(*call)) {}
+      : UnaryReactor<Response>(service, method, call, response) {}
 
-  absl::Status Submit(absl::StatusOr<Work> work) {
-    LH_RETURN_IF_ERROR(CheckSessions(context_));
-    LH_RETURN_IF_ERROR(work.status());
-    return context_.sessions->Run(
-        [self = std::static_pointer_cast<SessionUnaryReactor>(
-             this->shared_from_this()),
-         work = *std::move(work)]() mutable { self->Do(work); });
+  absl::Status Submit(Work work) {
+    auto self =
+        std::static_pointer_cast<SessionUnaryReactor>(this->shared_from_this());
+    if (!work.content.has_value()) {
+      return this->service().sessions->Run(
+          [self, work = std::move(work)]() mutable { self->Do(work); });
+    }
+    Admission::Request admission =
+        AdmissionRequest(this->caller(), this->deadline(), *work.content);
+    RunAdmitted(
+        this->service(), std::move(admission), ticket_,
+        [self, work = std::move(work)](Admission::Permit&) mutable {
+          self->Do(work);
+        },
+        [self](const absl::Status& why) { self->End(why); });
+    return absl::OkStatus();
   }
 
   void Do(Work& work) {
@@ -69,25 +84,27 @@ class SessionUnaryReactor : public UnaryReactor<Response> {
     if (absl::Now() >= this->deadline()) {
       return this->End(CancelReason(this->deadline()));
     }
-    absl::StatusOr<Response> response = work(
-        context_.sessions->manager(),
-        {.tenant = tenant_,
-         .stop = {.deadline = this->deadline(), .cancelled = &cancelled_}});
+    const uint64_t max_bytes = this->service().limits.max_message_bytes;
+    absl::StatusOr<Response> response = work.run(
+        this->service().sessions->manager(),
+        MakeSessionCall(this->caller(), this->deadline(), &cancelled_));
     if (response.ok()) {
       const size_t size = response->ByteSizeLong();
-      if (size > context_.limits.max_message_bytes) {
-        response = ResponseTooLarge("ask for less at one time", size,
-                                    context_.limits.max_message_bytes);
+      if (size > max_bytes) {
+        response =
+            ResponseTooLarge("ask for less at one time", size, max_bytes);
       }
     }
     this->End(std::move(response));
   }
 
-  void OnAbort(const absl::Status&) override { cancelled_ = true; }
+  void OnAbort(const absl::Status& why) override {
+    cancelled_ = true;
+    ticket_.Cancel(why);
+  }
 
-  const ServiceContext& context_;
-  const std::string tenant_;
   std::atomic<bool> cancelled_{false};
+  TicketSlot ticket_;
 };
 
 }  // namespace longhand

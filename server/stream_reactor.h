@@ -1,9 +1,10 @@
 // StreamReactor: the base of streaming calls, in both directions or in one. It
-// keeps the rules of gRPC's callback API in one place: one read and one write
-// in flight, nothing after Finish, always a Finish. Derived classes see
-// messages one at a time and say when they want the next; they send from any
-// thread into a bounded queue. A stream owns itself until gRPC is done with it;
-// whoever still holds a reference may call it safely later. Thread-safe.
+// lets nothing happen for a caller who may not call, and keeps the rules of
+// gRPC's callback API in one place: one read and one write in flight, nothing
+// after Finish, always a Finish. Derived classes see messages one at a time and
+// say when they want the next; they send from any thread into a bounded queue.
+// A stream owns itself until gRPC is done with it; whoever still holds a
+// reference may call it safely later. Thread-safe.
 //
 // All gRPC operations are started by Pump, by one thread at a time and without
 // the lock: state is changed under the lock, then whichever thread pumps acts
@@ -18,7 +19,6 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -29,7 +29,6 @@
 #include "absl/time/time.h"
 #include "core/base/error.h"
 #include "server/call.h"
-#include "server/grpc_status.h"
 #include "server/metrics.h"
 #include "server/service_context.h"
 
@@ -67,23 +66,25 @@ class StreamReactor
  public:
   void OnReadDone(bool ok) final;
   void OnWriteDone(bool ok) final;
-  void OnCancel() final { Abort(CancelReason(deadline_)); }
+  void OnCancel() final { Abort(CancelReason(deadline())); }
   void OnDone() final;
-
-  // Starts reading, if there is a stream to read. Call once, right after
-  // construction.
-  void Start();
 
  protected:
   // `context` is gRPC's, valid until OnDone.
-  StreamReactor(std::string_view method, grpc::CallbackServerContext* context,
-                const RequestLimits& limits, const MethodMetrics& metrics)
-      : method_(method),
-        context_(context),
-        limits_(limits),
-        recorder_(metrics),
-        deadline_(CallDeadline(*context, limits.max_stream)),
+  StreamReactor(const ServiceContext& service, const MethodMetrics& method,
+                grpc::CallbackServerContext* context)
+      : context_(context),
+        limits_(service.limits),
+        call_(service, method, context, service.limits.max_stream),
         last_activity_(absl::Now()) {}
+
+  // Starts the call of a reactor that was just made, and gives what gRPC wants.
+  // There is no other way, so nothing can be done before it is known who calls:
+  // only then does `begin` get the reactor, on this thread, and is a message
+  // read. An error of `begin` ends the call.
+  // Begin: absl::Status(Reactor&).
+  template <typename Reactor, typename Begin>
+  static Reactor* Launch(std::shared_ptr<Reactor> reactor, Begin begin);
 
   // A message, which the implementation may take apart. Not called again
   // before this has returned and ReadNext has been called.
@@ -116,7 +117,12 @@ class StreamReactor
   // Close, and OnAbort.
   void Abort(const absl::Status& why);
 
-  absl::Time deadline() const { return deadline_; }
+  absl::Time deadline() const { return call_.deadline(); }
+  const ServiceContext& service() const { return call_.service(); }
+  // From `begin` on.
+  const Caller& caller() const { return call_.caller(); }
+  // For the log; before the call is ended.
+  void AddWork(const CallWork& work) { call_.AddWork(work); }
 
  private:
   enum class Action { kNone, kRead, kWrite, kCancel, kFinish };
@@ -142,12 +148,10 @@ class StreamReactor
   void ArmTimer() ABSL_LOCKS_EXCLUDED(mu_);
   void OnTimer();
 
-  const std::string_view method_;
   grpc::CallbackServerContext* const context_;
-  const RequestLimits limits_;
-  CallRecorder recorder_;
-  const absl::Time deadline_;
-  std::shared_ptr<StreamReactor> self_;  // set by Start, cleared in OnDone
+  const RequestLimits& limits_;
+  ServerCall call_;
+  std::shared_ptr<StreamReactor> self_;  // set by Launch, cleared in OnDone
 
   // Each is gRPC's while its operation is in flight, else the pump's or
   // OnReadDone's.
@@ -174,14 +178,23 @@ class StreamReactor
 };
 
 template <typename Request, typename Response>
-void StreamReactor<Request, Response>::Start() {
-  self_ = this->shared_from_this();
-  ArmTimer();
-  if constexpr (std::is_same_v<Request, NoStream>) {
-    recorder_.Received();
-  } else {
-    ReadNext();
+template <typename Reactor, typename Begin>
+Reactor* StreamReactor<Request, Response>::Launch(
+    std::shared_ptr<Reactor> reactor, Begin begin) {
+  StreamReactor& base = *reactor;
+  base.self_ = reactor;
+  if constexpr (std::is_same_v<Request, NoStream>) base.call_.Received();
+  absl::Status status = base.call_.Authenticate();
+  if (status.ok()) {
+    base.ArmTimer();
+    status = begin(*reactor);
   }
+  if (!status.ok()) {
+    base.Close(status);
+  } else if constexpr (!std::is_same_v<Request, NoStream>) {
+    base.ReadNext();
+  }
+  return reactor.get();
 }
 
 template <typename Request, typename Response>
@@ -196,7 +209,7 @@ void StreamReactor<Request, Response>::OnReadDone(bool ok) {
     std::swap(request, reading_);
   }
   if (ok) {
-    recorder_.Received();
+    call_.Received();
     OnMessage(request);
   } else if (context_->IsCancelled()) {
     // Not the end of the document. OnCancel closes the stream.
@@ -225,9 +238,9 @@ void StreamReactor<Request, Response>::OnWriteDone(bool ok) {
     }
   }
   if (ok) {
-    recorder_.Sent();
+    call_.Sent();
   } else {
-    Abort(CancelReason(deadline_));
+    Abort(CancelReason(deadline()));
   }
   Pump();
   if (room) OnRoom();
@@ -380,11 +393,8 @@ void StreamReactor<Request, Response>::FinishCall() {
     status = status_;
   }
   OnFinishing(status);
-  if (std::is_same_v<Response, NoStream> && status.ok()) recorder_.Sent();
-  AddRetryTrailer(status, context_);
-  recorder_.Finished(static_cast<grpc::StatusCode>(status.code()));
-  LogCall(method_, status, recorder_.elapsed());
-  this->Finish(ToGrpcStatus(status));
+  if (std::is_same_v<Response, NoStream> && status.ok()) call_.Sent();
+  this->Finish(call_.End(status));
 }
 
 template <typename Request, typename Response>
@@ -394,7 +404,7 @@ void StreamReactor<Request, Response>::ArmTimer() {
       limits_.stall_timeout / 4, absl::Milliseconds(10), absl::Seconds(5));
   const absl::Time now = absl::Now();
   const absl::Time next =
-      now < deadline_ ? std::min(deadline_, now + step) : now + step;
+      now < deadline() ? std::min(deadline(), now + step) : now + step;
   // An alarm cannot be set again from its own callback.
   auto alarm = std::make_unique<grpc::Alarm>();
   absl::MutexLock lock(&mu_);
@@ -415,8 +425,8 @@ void StreamReactor<Request, Response>::OnTimer() {
     if (closing_ && !status_.ok() && !flushing_) {
       // The status cannot pass a message that the client does not read.
       cancel_wanted_ = write_in_flight_;
-    } else if (now >= deadline_) {
-      why = CancelReason(deadline_);
+    } else if (now >= deadline()) {
+      why = CancelReason(deadline());
     } else if ((read_in_flight_ || write_in_flight_) &&
                now - last_activity_ >= limits_.stall_timeout) {
       why = MakeError(absl::StatusCode::kDeadlineExceeded, "CLIENT_STALLED",

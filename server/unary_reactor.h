@@ -1,8 +1,8 @@
 // UnaryReactor: the base of unary calls whose answer comes from a worker
-// thread. It settles the race between the answer and a cancellation: whichever
-// comes first ends the call, the other is dropped. It owns itself until gRPC is
-// done with it; whoever still holds a reference may call End safely later.
-// Thread-safe.
+// thread. It lets nothing happen for a caller who may not call, and settles the
+// race between the answer and a cancellation: whichever comes first ends the
+// call, the other is dropped. It owns itself until gRPC is done with it;
+// whoever still holds a reference may call End safely later. Thread-safe.
 #ifndef LONGHAND_SERVER_UNARY_REACTOR_H_
 #define LONGHAND_SERVER_UNARY_REACTOR_H_
 
@@ -10,14 +10,13 @@
 
 #include <atomic>
 #include <memory>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/call.h"
-#include "server/grpc_status.h"
 #include "server/metrics.h"
+#include "server/service_context.h"
 
 namespace longhand {
 
@@ -27,7 +26,7 @@ class UnaryReactor
       public std::enable_shared_from_this<UnaryReactor<Response>> {
  public:
   void OnCancel() final {
-    absl::Status why = CancelReason(deadline_);
+    absl::Status why = CancelReason(deadline());
     End(why);
     OnAbort(why);
   }
@@ -39,36 +38,46 @@ class UnaryReactor
 
  protected:
   // `context` and `response` are gRPC's, valid until OnDone.
-  UnaryReactor(std::string_view method, grpc::CallbackServerContext* context,
-               absl::Duration max_duration, const MethodMetrics& metrics,
-               Response* response)
-      : method_(method),
-        context_(context),
-        response_(response),
-        recorder_(metrics),
-        deadline_(CallDeadline(*context, max_duration)) {
-    recorder_.Received();
+  UnaryReactor(const ServiceContext& service, const MethodMetrics& method,
+               grpc::CallbackServerContext* context, Response* response)
+      : response_(response),
+        call_(service, method, context, service.limits.max_request) {
+    call_.Received();
   }
 
-  // Call right after construction.
-  void OwnSelf() { self_ = this->shared_from_this(); }
+  // Starts the call of a reactor that was just made, and gives what gRPC wants.
+  // There is no other way, so nothing can be done before it is known who calls:
+  // only then does `begin` get the reactor, on this thread. An error of `begin`
+  // ends the call.
+  // Begin: absl::Status(Reactor&).
+  template <typename Reactor, typename Begin>
+  static Reactor* Launch(std::shared_ptr<Reactor> reactor, Begin begin) {
+    UnaryReactor& base = *reactor;
+    base.self_ = reactor;
+    absl::Status status = base.call_.Authenticate();
+    if (status.ok()) status = begin(*reactor);
+    if (!status.ok()) base.End(status);
+    return reactor.get();
+  }
 
   // Ends the call with the answer or an error. Only the first call counts.
   void End(absl::StatusOr<Response> result) {
     if (ended_.exchange(true)) return;
-    // OnDone cannot come before Finish, so response_ and context_ live.
+    // OnDone cannot come before Finish, so what is gRPC's lives.
     if (result.ok()) {
       *response_ = *std::move(result);
-      recorder_.Sent();
+      call_.Sent();
     }
-    AddRetryTrailer(result.status(), context_);
-    recorder_.Finished(static_cast<grpc::StatusCode>(result.status().code()));
-    LogCall(method_, result.status(), recorder_.elapsed());
-    this->Finish(ToGrpcStatus(result.status()));
+    this->Finish(call_.End(result.status()));
   }
 
   bool ended() const { return ended_; }
-  absl::Time deadline() const { return deadline_; }
+  absl::Time deadline() const { return call_.deadline(); }
+  const ServiceContext& service() const { return call_.service(); }
+  // From `begin` on.
+  const Caller& caller() const { return call_.caller(); }
+  // For the log; before the call is ended.
+  void AddWork(const CallWork& work) { call_.AddWork(work); }
 
   // The call has ended early; stop the work for it.
   virtual void OnAbort(const absl::Status& why) = 0;
@@ -76,11 +85,8 @@ class UnaryReactor
   virtual void OnFinished() {}
 
  private:
-  const std::string_view method_;
-  grpc::CallbackServerContext* const context_;
   Response* const response_;
-  CallRecorder recorder_;
-  const absl::Time deadline_;
+  ServerCall call_;
   std::atomic<bool> ended_{false};
   std::shared_ptr<UnaryReactor> self_;  // set before and cleared in OnDone
 };

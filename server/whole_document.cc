@@ -25,9 +25,18 @@ class ResponseCollector : public EncodeSink {
         done_(std::move(done)),
         recorder_(context.metrics) {}
 
+  // The place, given back when the document has ended. Call before opening it.
+  void Hold(std::shared_ptr<Admission::Permit> permit) {
+    permit_ = std::move(permit);
+  }
   // The document to cancel when the response gets too large. Call before
   // feeding it.
   void Bind(const std::shared_ptr<Document>& document) { document_ = document; }
+  // In place of OnDone, for a document that could not be opened.
+  void Fail(const absl::Status& why) {
+    permit_.reset();
+    std::move(done_)(why);
+  }
 
   void OnChunk(ChunkResult chunk) override {
     v1::Chunk proto = ToProto(chunk);
@@ -62,10 +71,13 @@ class ResponseCollector : public EncodeSink {
 
   void OnProgress(const EncodeProgress& progress) override {
     recorder_.OnProgress(progress);
+    permit_->OnProgress(progress.received_bytes, progress.received_tokens,
+                        progress.encoded_tokens);
   }
 
   void OnDone(absl::StatusOr<EncodeSummary> summary) override {
     recorder_.OnDone(summary);
+    permit_.reset();
     if (!too_large_.ok()) return std::move(done_)(too_large_);
     if (!summary.ok()) return std::move(done_)(summary.status());
     response_.set_document_vector(FloatBytes(summary->document_vector.data(),
@@ -97,6 +109,7 @@ class ResponseCollector : public EncodeSink {
   const ResponseLimit limit_;
   Done done_;
   DocumentRecorder recorder_;
+  std::shared_ptr<Admission::Permit> permit_;
   std::weak_ptr<Document> document_;
   v1::EncodeResponse response_;
   uint64_t size_ = 0;
@@ -112,23 +125,63 @@ void Feed(Document& document, Content content) {
   document.Finish();
 }
 
+// A document on its way to the encoder.
+struct Waiting {
+  const ServiceContext& service;
+  EncodeOptions options;
+  Content content;
+  absl::Time deadline;
+  std::shared_ptr<ResponseCollector> collector;
+  std::shared_ptr<DocumentSlot> slot;
+};
+
+void Begin(Waiting waiting,
+           absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
+  if (!permit.ok()) return waiting.collector->Fail(permit.status());
+  waiting.collector->Hold(*std::move(permit));
+  absl::StatusOr<std::shared_ptr<Document>> document =
+      waiting.service.encoder.Open(waiting.options, waiting.deadline,
+                                   waiting.collector);
+  DocumentRecorder::RecordOpen(document.status(), waiting.service.metrics);
+  if (!document.ok()) return waiting.collector->Fail(document.status());
+  waiting.collector->Bind(*document);
+  waiting.slot->Set(*document);
+  Feed(**document, std::move(waiting.content));
+}
+
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Document>> EncodeWholeDocument(
-    const ServiceContext& context, const v1::EncodeRequest& request,
-    absl::Time deadline, ResponseLimit limit, Done done) {
+CallWork WorkOf(const v1::EncodeSummary& summary) {
+  const auto duration = [](const google::protobuf::Duration& proto) {
+    return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+  };
+  return {.queue = duration(summary.timings().queue()),
+          .compute = duration(summary.timings().compute()),
+          .tokens = summary.encoded_tokens()};
+}
+
+absl::Status EncodeWholeDocument(const WholeDocumentCall& call,
+                                 const v1::EncodeRequest& request, Done done) {
+  const ServiceContext& service = call.service;
   LH_ASSIGN_OR_RETURN(EncodeOptions options,
-                      FromProto(request.options(), context.model));
+                      FromProto(request.options(), service.model));
   LH_ASSIGN_OR_RETURN(Content content, ContentFromProto(request));
-  auto collector =
-      std::make_shared<ResponseCollector>(context, limit, std::move(done));
-  absl::StatusOr<std::shared_ptr<Document>> document =
-      context.encoder.Open(options, deadline, collector);
-  DocumentRecorder::RecordOpen(document.status(), context.metrics);
-  if (!document.ok()) return document.status();
-  collector->Bind(*document);
-  Feed(**document, std::move(content));
-  return document;
+  Admission::Request admission = AdmissionRequest(
+      call.caller, call.deadline, SizeOf(content, service.admission));
+  Waiting waiting{
+      service,
+      std::move(options),
+      std::move(content),
+      call.deadline,
+      std::make_shared<ResponseCollector>(service, call.limit, std::move(done)),
+      call.slot};
+  call.slot->SetTicket(service.admission.Enter(
+      std::move(admission),
+      [waiting = std::move(waiting)](
+          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
+        Begin(std::move(waiting), std::move(permit));
+      }));
+  return absl::OkStatus();
 }
 
 }  // namespace longhand

@@ -12,6 +12,7 @@ namespace {
 
 // The server has no such store.
 constexpr char kDurabilityReason[] = "DURABILITY_UNAVAILABLE";
+constexpr char kTokenReason[] = "TOKEN_OVER_PLAINTEXT";
 
 // What a session is not, and what to do about it.
 struct SessionProblem {
@@ -61,9 +62,9 @@ const SessionProblem* FindSessionProblem(
 }
 
 int ExitCodeForOwn(const std::string& reason) {
-  if (reason == kUsageReason) return kExitUsage;
+  if (reason == kUsageReason || reason == kTokenReason) return kExitUsage;
   if (reason == kOutputClosedReason) return kExitOutputClosed;
-  for (const char* prefix : {"INPUT_", "OUTPUT_", "TLS_FILE_"}) {
+  for (const char* prefix : {"INPUT_", "OUTPUT_", "TLS_FILE_", "TOKEN_FILE_"}) {
     if (absl::StartsWith(reason, prefix)) return kExitFile;
   }
   return kExitServerError;
@@ -88,8 +89,12 @@ std::string Hint(absl::string_view target, const absl::Status& status,
   if (absl::IsUnimplemented(status) && !detail) {
     return absl::StrCat("is ", target, " a longhand-server?");
   }
+  if (detail && detail->reason == kTokenReason) {
+    return "--tls or --ca; else --insecure-token-over-plaintext";
+  }
   if (absl::IsUnauthenticated(status)) {
-    return "the server may want a client certificate: --cert and --key";
+    return "name a file that holds your token with --token-file or "
+           "LONGHAND_TOKEN_FILE";
   }
   return "";
 }

@@ -24,7 +24,7 @@ enum ExitCode : int {
 };
 
 // Reasons of the command's own errors (domain kClientDomain). Those that begin
-// with INPUT_, OUTPUT_ or TLS_FILE_ are file problems.
+// with INPUT_, OUTPUT_, TLS_FILE_ or TOKEN_FILE_ are file problems.
 inline constexpr char kUsageReason[] = "USAGE";
 inline constexpr char kOutputClosedReason[] = "OUTPUT_CLOSED";
 

@@ -46,16 +46,23 @@ const char kExitCodes[] = R"(Exit status:
   141  the reader of the output went away
 
 Environment:
-  LONGHAND_SERVER  the server, unless --server is given
-  NO_COLOR         no bold type in tables
-  TMPDIR           where input that is not a regular file is kept while it is
-                   needed (an unlinked file that only this process sees))";
+  LONGHAND_SERVER      the server, unless --server is given
+  LONGHAND_TOKEN_FILE  the token's file, unless --token-file is given
+  NO_COLOR             no bold type in tables
+  TMPDIR               where input that is not a regular file is kept while it
+                       is needed (an unlinked file that only this process
+                       sees))";
 
 std::string DefaultServer() {
   // Not by CLI11: all commands share the flags, and it would let the variable
   // of a command that was not given win over the flag of the one that was.
   const char* server = std::getenv("LONGHAND_SERVER");
   return server != nullptr && *server != '\0' ? server : "127.0.0.1:50051";
+}
+
+std::string DefaultTokenFile() {
+  const char* file = std::getenv("LONGHAND_TOKEN_FILE");
+  return file != nullptr ? file : "";
 }
 
 void AddConnection(CLI::App* command, ConnectionFlags* flags) {
@@ -79,6 +86,18 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
       ->add_option("--server-name", flags->server_name,
                    "Name in the server's certificate, if not that of --server")
       ->type_name("NAME")
+      ->group(kGroup);
+  command
+      ->add_option("--token-file", flags->token_file,
+                   "File with the token that tells the server who calls;\n"
+                   "without TLS it is sent to this machine only")
+      ->type_name("FILE")
+      ->group(kGroup);
+  command
+      ->add_flag("--insecure-token-over-plaintext",
+                 flags->insecure_token_over_plaintext,
+                 "Send it without TLS to other machines as well, where\n"
+                 "everybody on the way can read it")
       ->group(kGroup);
   command
       ->add_option("--deadline", flags->deadline,

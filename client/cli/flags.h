@@ -27,11 +27,15 @@ inline constexpr int kLoadRetries = 0;
 
 // The server that LONGHAND_SERVER names, or the usual one.
 std::string DefaultServer();
+// The file that LONGHAND_TOKEN_FILE names, or "".
+std::string DefaultTokenFile();
 
 struct ConnectionFlags {
   std::string server = DefaultServer();
   bool tls = false;
   std::string ca, cert, key, server_name;
+  std::string token_file = DefaultTokenFile();
+  bool insecure_token_over_plaintext = false;
   std::string deadline;        // see ParseDeadline; empty: none
   std::optional<int> retries;  // nullopt: kDefaultRetries, or of the command
   bool verbose = false;

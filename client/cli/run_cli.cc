@@ -39,6 +39,8 @@ ClientOptions ToClientOptions(const ConnectionFlags& flags,
     options.tls =
         TlsOptions{flags.ca, flags.cert, flags.key, flags.server_name};
   }
+  options.token_file = flags.token_file;
+  options.insecure_token_over_plaintext = flags.insecure_token_over_plaintext;
   options.deadline =
       ParseDeadline(flags.deadline).value_or(absl::InfiniteDuration());
   options.retry.max_attempts = flags.retries.value_or(default_retries) + 1;

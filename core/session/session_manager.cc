@@ -128,7 +128,7 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionManagerImpl::MakeResident(
 absl::StatusOr<SessionInfo> SessionManagerImpl::AddSession(
     const SessionCall& call, std::shared_ptr<Resident> resident) {
   LH_RETURN_IF_ERROR(environment_->CheckStop(call.stop));
-  LH_RETURN_IF_ERROR(CountSession(call.tenant));
+  LH_RETURN_IF_ERROR(CountSession(call));
   if (resident->document->committed_offset() > 0 ||
       resident->document->closed()) {
     resident->version = 1;
@@ -272,8 +272,10 @@ absl::Status SessionManagerImpl::CheckDurability(Durability asked) const {
       {{"offered", offered}});
 }
 
-absl::Status SessionManagerImpl::CountSession(const std::string& tenant) {
-  const int limit = options_.max_sessions_per_tenant;
+absl::Status SessionManagerImpl::CountSession(const SessionCall& call) {
+  const std::string& tenant = call.tenant;
+  int limit = options_.max_sessions_per_tenant;
+  if (call.max_sessions > 0) limit = std::min(limit, call.max_sessions);
   {
     absl::MutexLock lock(&mutex_);
     const auto found = tenants_.find(tenant);

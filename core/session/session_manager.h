@@ -83,6 +83,8 @@ struct SessionManagerOptions {
 // Who calls and until when.
 struct SessionCall {
   std::string tenant;
+  // Of the tenant, if lower than max_sessions_per_tenant. 0: that.
+  int max_sessions = 0;
   StopCondition stop;
 };
 

@@ -81,7 +81,7 @@ class SessionManagerImpl : public SessionManager {
   // FAILED_PRECONDITION (DURABILITY_UNAVAILABLE).
   absl::Status CheckDurability(Durability asked) const;
   // One more session of the tenant. RESOURCE_EXHAUSTED (TENANT_QUOTA).
-  absl::Status CountSession(const std::string& tenant);
+  absl::Status CountSession(const SessionCall& call);
   void UncountSession(const std::string& tenant);
   absl::StatusOr<int> CountStored(const std::string& tenant);
   // A session from a document that is complete.

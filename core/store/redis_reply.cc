@@ -66,11 +66,13 @@ absl::StatusOr<std::string> RespReader::ReadLine() {
   while (true) {
     const size_t end = buffer_.find("\r\n", place_ + seen);
     if (end != std::string::npos) {
+      if (end - place_ > kMaxLineBytes) return NotAReply();
       std::string line = buffer_.substr(place_, end - place_);
       place_ = end + 2;
       return line;
     }
-    if (buffer_.size() - place_ > kMaxLineBytes) return NotAReply();
+    // With the first byte of its end.
+    if (buffer_.size() - place_ > kMaxLineBytes + 1) return NotAReply();
     // The last byte may be the end's first.
     seen = std::max(buffer_.size() - place_, size_t{1}) - 1;
     LH_RETURN_IF_ERROR(Fill());

@@ -15,7 +15,7 @@ import unittest
 import programs
 import tiny_model
 
-LIMIT_DOCUMENTS = 2
+LIMIT_DOCUMENTS = 4
 
 
 def make_text(rng):
@@ -91,7 +91,7 @@ class LoadTest(unittest.TestCase):
     def test_an_open_loop_over_the_capacity_sees_refusals(self):
         with programs.Server(
                 self.model, "--workers", "1", "--max-concurrent-documents",
-                str(LIMIT_DOCUMENTS)) as server:
+                str(LIMIT_DOCUMENTS), "--max-queued-requests", "2") as server:
             server.wait_until_ready()
             report = self.load(
                 server, "--rate", "300", "--arrivals", "constant",
@@ -112,7 +112,7 @@ class LoadTest(unittest.TestCase):
                          [("UNAVAILABLE", "OVERLOADED")])
         # The server counts the same.
         self.assertEqual(
-            metrics['longhand_admission_rejected_total{reason="documents"}'],
+            metrics['longhand_admission_rejected_total{reason="queue_full"}'],
             total["rejected"])
         self.assertEqual(total["reject_latency"]["count"], total["rejected"])
         self.assertEqual(total["advice"]["pushbacks"], total["rejected"])

@@ -20,7 +20,8 @@ from wire import encoder_pb, model_pb
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 MAX_DOCUMENT_BYTES = 20_000
-MAX_DOCUMENTS = 2
+MAX_DOCUMENTS = 4  # two of them streams
+MAX_STREAMS = 2
 VOCAB_SIZE = 300
 
 
@@ -33,7 +34,7 @@ def setUpModule():  # pylint: disable=invalid-name
     server, connection = wire_case.start_server(
         model, "--max-document-bytes", str(MAX_DOCUMENT_BYTES),
         "--max-concurrent-documents", str(MAX_DOCUMENTS),
-        "--max-message-bytes", "64KiB")
+        "--max-queued-requests", "1", "--max-message-bytes", "64KiB")
 
 
 def tearDownModule():  # pylint: disable=invalid-name
@@ -212,21 +213,32 @@ class ErrorsTest(wire_case.WireCase):
         self.assertEqual(len(encoded.tokens), encoded.summary.received_tokens)
 
     def test_more_documents_than_places(self):
-        held = [connection.encoder.EncodeStream(
-            self.begin_then_wait(), timeout=wire.CALL_SECONDS)
-                for _ in range(MAX_DOCUMENTS)]
+        def begin():
+            return connection.encoder.EncodeStream(
+                self.begin_then_wait(), timeout=wire.CALL_SECONDS)
+
+        def queued():
+            return server.metrics()[
+                'longhand_admission_queue_entries{class="stream"}']
+
+        held = [begin() for _ in range(MAX_STREAMS)]
         programs.wait_until(
-            lambda: server.open_documents() == MAX_DOCUMENTS, "the documents")
-        unavailable = grpc.StatusCode.UNAVAILABLE
-        info, _ = self.assert_fails(unavailable, "OVERLOADED",
-                                    lambda: wire.encode(connection, b"a"))
-        self.assertEqual(info.metadata["limit_documents"], str(MAX_DOCUMENTS))
+            lambda: server.open_documents() == MAX_STREAMS, "the documents")
+        held.append(begin())
+        programs.wait_until(lambda: queued() == 1, "the one that waits")
+        info, _ = self.assert_fails(
+            grpc.StatusCode.UNAVAILABLE, "OVERLOADED",
+            lambda: wire.encode_stream(connection, [b"a"]))
+        self.assertGreater(int(info.metadata["retry_after_ms"]), 0)
+        # Others have places of their own.
+        wire.encode(connection, b"a")
         held[0].cancel()
         programs.wait_until(
-            lambda: server.open_documents() == MAX_DOCUMENTS - 1,
-            "the cancelled document's place")
-        wire.encode(connection, b"a")
-        held[1].cancel()
+            lambda: queued() == 0 and server.open_documents() == MAX_STREAMS,
+            "its turn")
+        for call in held[1:]:
+            call.cancel()
+        programs.wait_until(lambda: server.open_documents() == 0, "the end")
 
     def begin_then_wait(self):
         yield encoder_pb.EncodeStreamRequest(**CONFIG)

@@ -45,10 +45,10 @@ from longhand.v1 import session_service_pb2_grpc as session_grpc
 
 
 class Connection:
-    """A channel and its stubs."""
+    """A channel and its stubs. `channel`: to be used for `address`."""
 
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, channel=None):
+        self.channel = channel or grpc.insecure_channel(address)
         self.encoder = encoder_grpc.EncoderServiceStub(self.channel)
         self.models = model_grpc.ModelServiceStub(self.channel)
         self.sessions = session_grpc.SessionServiceStub(self.channel)

@@ -57,18 +57,44 @@ TEST(MetricsTest, EverySeriesExistsFromTheStart) {
                       "\"Encode\",grpc_service=\"longhand.v1.EncoderService\","
                       "grpc_type=\"unary\"} 0"));
   EXPECT_THAT(text, HasSubstr("version=\"1.2.3\""));
+  for (const char* series :
+       {"longhand_auth_failures_total{reason=\"missing\"} 0\n",
+        "longhand_auth_failures_total{reason=\"invalid\"} 0\n",
+        "longhand_draining 0\n"}) {
+    EXPECT_THAT(text, HasSubstr(series));
+  }
   EXPECT_THAT(
       text,
       HasSubstr("longhand_session_appends_total{result=\"duplicate\"} 0"));
+}
+
+// Every code of every method that there is, at 0.
+TEST(MetricsTest, EveryMethodHasEveryCode) {
+  const Metrics metrics(kBuild);
+  std::map<std::string, int> codes;
+  for (const auto& family : metrics.registry()->Collect()) {
+    if (family.name != "grpc_server_handled_total") continue;
+    for (const auto& metric : family.metric) {
+      EXPECT_EQ(metric.counter.value, 0);
+      for (const auto& label : metric.label) {
+        if (label.name == "grpc_method") ++codes[label.value];
+      }
+    }
+  }
+  EXPECT_EQ(codes.size(), 17U);  // "unknown" is one
+  for (const auto& [method, count] : codes) EXPECT_EQ(count, 17) << method;
 }
 
 TEST(MetricsTest, RecordingAddsNoSeries) {
   Metrics metrics(kBuild);
   const std::set<std::string> before = SeriesOf(metrics);
   for (int code = -1; code < 100; ++code) {
-    CallRecorder call(metrics.encode);
+    CallRecorder call(code % 2 == 0 ? metrics.encode : metrics.unknown_method);
     call.Received();
     call.Sent();
+    metrics.RecordAuthFailure(MakeError(absl::StatusCode::kUnauthenticated,
+                                        "REASON_" + std::to_string(code),
+                                        "refused"));
     call.Finished(static_cast<grpc::StatusCode>(code));
     DocumentRecorder::RecordOpen(
         MakeError(static_cast<absl::StatusCode>(1 + (code + 16) % 16),

@@ -1,4 +1,5 @@
 // Encode, EncodeBatch and ModelService through a real gRPC connection.
+#include <array>
 #include <chrono>
 #include <map>
 #include <string>
@@ -156,16 +157,28 @@ TEST(EncodeTest, DeadlineStopsTheDocument) {
 
 TEST(EncodeTest, OverloadSaysWhenToRetry) {
   FakeEncoderOptions options;
-  options.encoder.max_concurrent_documents = 1;
-  TestServer test(LoopbackConfig(), options);
-  grpc::ClientContext first_context;
-  v1::EncodeResponse first_response;
-  std::thread first([&] {
-    test.encode->Encode(&first_context, TextRequest("hold on"), &first_response)
-        .ok();
-  });
+  options.encoder.max_concurrent_documents = 4;  // one of them short
+  ServerConfig config = LoopbackConfig();
+  config.admission.max_queued = 1;
+  TestServer test(config, options);
+  std::array<grpc::ClientContext, 2> contexts;
+  std::array<v1::EncodeResponse, 2> responses;
+  std::array<std::thread, 2> threads;
+  for (size_t i = 0; i < 2; ++i) {
+    threads[i] = std::thread([&, i] {
+      test.encode->Encode(&contexts[i], TextRequest("hold on"), &responses[i])
+          .ok();
+    });
+  }
   EXPECT_TRUE(test.encoder->WaitFor(
       [](const FakeEncoderStats& s) { return s.opened == 1; }));
+  const auto queued = [&] {
+    return test.server->admission_stats().classes[0].queued;
+  };
+  for (int i = 0; i < 1000 && queued() == 0; ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(queued(), 1u);
   grpc::ClientContext context;
   v1::EncodeResponse response;
   const grpc::Status status =
@@ -175,8 +188,10 @@ TEST(EncodeTest, OverloadSaysWhenToRetry) {
   EXPECT_EQ(context.GetServerTrailingMetadata().count("grpc-retry-pushback-ms"),
             1U);
   test.encoder->ReleaseHeld();
-  first.join();
-  EXPECT_EQ(first_response.chunks_size(), 2);
+  for (size_t i = 0; i < 2; ++i) {
+    threads[i].join();
+    EXPECT_EQ(responses[i].chunks_size(), 2);
+  }
 }
 
 TEST(EncodeBatchTest, ResultsComeInOrderOfCompletion) {
@@ -226,7 +241,11 @@ TEST(EncodeBatchTest, ErrorsAreOfOneDocument) {
 
 TEST(EncodeBatchTest, DocumentsInWorkAreBounded) {
   constexpr int kDocuments = 40;
-  TestServer test;
+  // Places enough for more than one stream may use.
+  FakeEncoderOptions options;
+  options.encoder.workers = 4;
+  options.encoder.max_concurrent_documents = 128;
+  TestServer test(LoopbackConfig(), options);
   grpc::ClientContext context;
   std::unique_ptr<BatchStream> stream = test.encode->EncodeBatch(&context);
   for (int i = 0; i < kDocuments; ++i) {

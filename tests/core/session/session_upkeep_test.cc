@@ -33,6 +33,22 @@ TEST_F(SessionUpkeepTest, ATenantHasSoManySessions) {
   EXPECT_EQ(create(), "OK");
 }
 
+TEST_F(SessionUpkeepTest, ACallerMayHaveALowerLimit) {
+  options_.max_sessions_per_tenant = 3;
+  const auto create = [&](int max_sessions) {
+    SessionCall call = call_;
+    call.max_sessions = max_sessions;
+    return ReasonOf(manager().CreateSession(call, {}, std::nullopt).status());
+  };
+  EXPECT_EQ(create(1), "OK");
+  EXPECT_EQ(create(1), "TENANT_QUOTA");
+  EXPECT_EQ(create(2), "OK");  // it was raised meanwhile
+  EXPECT_EQ(create(2), "TENANT_QUOTA");
+  EXPECT_EQ(create(100), "OK");
+  EXPECT_EQ(create(100), "TENANT_QUOTA");
+  EXPECT_EQ(create(0), "TENANT_QUOTA");
+}
+
 TEST_F(SessionUpkeepTest, ASessionLivesAsLongAsItIsUsed) {
   const SessionId id = NewSession();
   for (int i = 0; i < 3; ++i) {

@@ -88,6 +88,17 @@ TEST(RespReader, PromisesTakeNoMemory) {
             absl::StatusCode::kOutOfRange);
 }
 
+TEST(RespReader, ALineHasTheSameLimitWhateverTheCuts) {
+  constexpr size_t kLimit = 16 << 10;
+  for (const size_t length : {kLimit, kLimit + 1}) {
+    const std::string line = std::string(length - 1, 'x');
+    for (const size_t piece : {size_t{1}, size_t{1000}, kLimit + 1, SIZE_MAX}) {
+      const auto reply = ReaderOf("+" + line + "\r\n", piece).Read();
+      EXPECT_EQ(reply.ok(), length == kLimit) << piece;
+    }
+  }
+}
+
 TEST(RespReader, SurvivesNoise) {
   std::mt19937 random(1);
   const std::string alphabet = "*$:+-0123456789\r\nab";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -32,7 +33,7 @@ class SimWorld::Environment final : public SessionEnvironment {
   }
   void Yield() override { world_->baton_.Yield(); }
   bool Await(absl::Mutex& mutex, const absl::Condition& condition,
-             absl::Duration) override {
+             absl::Duration) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (condition.Eval()) return true;
     mutex.Unlock();
     world_->baton_.Yield();
