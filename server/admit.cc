@@ -5,6 +5,8 @@
 #include <variant>
 #include <vector>
 
+#include "core/base/out_of_memory.h"
+
 namespace longhand {
 
 ContentSize SizeOf(const Content& content, const Admission& admission) {
@@ -57,10 +59,12 @@ void RunAdmitted(const ServiceContext& service, Admission::Request request,
           absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
         absl::Status status = permit.status();
         if (status.ok()) {
-          status = service.sessions->Run(
-              [permit = *std::move(permit), work = std::move(work)]() mutable {
-                work(*permit);
-              });
+          status = service.sessions->Run([permit = *std::move(permit),
+                                          work = std::move(work),
+                                          fail]() mutable {
+            const absl::Status done = CatchOutOfMemory([&] { work(*permit); });
+            if (!done.ok()) (*fail)(done);
+          });
         }
         if (!status.ok()) (*fail)(status);
       }));

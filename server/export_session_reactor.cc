@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "server/call.h"
 #include "server/session_call.h"
@@ -38,7 +39,10 @@ absl::Status ExportSessionReactor::Submit(const SessionId& id) {
   return service().sessions->Run(
       [self =
            std::static_pointer_cast<ExportSessionReactor>(shared_from_this()),
-       id, transfer = std::move(transfer)] { self->Export(id); });
+       id, transfer = std::move(transfer)] {
+        const absl::Status status = CatchOutOfMemory([&] { self->Export(id); });
+        if (!status.ok()) self->Close(status);
+      });
 }
 
 void ExportSessionReactor::Export(const SessionId& id) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "server/call.h"
 #include "server/session_call.h"
@@ -56,7 +57,11 @@ absl::Status ImportSessionReactor::Begin(
   return service().sessions->Run(
       [self =
            std::static_pointer_cast<ImportSessionReactor>(shared_from_this()),
-       ttl, transfer = std::move(transfer)] { self->Import(ttl); });
+       ttl, transfer = std::move(transfer)] {
+        const absl::Status status =
+            CatchOutOfMemory([&] { self->Import(ttl); });
+        if (!status.ok()) self->Close(status);
+      });
 }
 
 void ImportSessionReactor::Import(std::optional<absl::Duration> ttl) {

@@ -25,6 +25,7 @@
 #include "core/attention/retrieval_options.h"
 #include "core/base/cpu_budget.h"
 #include "core/base/error.h"
+#include "core/base/heap.h"
 #include "core/base/memory_budget.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -40,6 +41,7 @@
 namespace longhand {
 namespace {
 
+constexpr absl::Duration kHeapTrimInterval = absl::Seconds(10);
 constexpr absl::Duration kDrainGrace = absl::Seconds(5);
 
 sigset_t StopSignals() {
@@ -69,9 +71,11 @@ void BlockSignals() {
 int WaitForStop(LogLevel configured_level) {
   const sigset_t signals = AllSignals();
   for (;;) {
-    int number = 0;
-    sigwait(&signals, &number);
-    if (number == SIGUSR1) {
+    const timespec wait = absl::ToTimespec(kHeapTrimInterval);
+    const int number = sigtimedwait(&signals, nullptr, &wait);
+    if (number < 0) {
+      TrimHeap();
+    } else if (number == SIGUSR1) {
       SetLogLevel(LogLevel::kDebug);
       Log(LogLevel::kInfo, "a line per call is logged");
     } else if (number == SIGUSR2) {

@@ -75,7 +75,9 @@ void LogFromGrpc(gpr_log_func_args* args) {
   LogLevel level = LogLevel::kDebug;
   if (args->severity == GPR_LOG_SEVERITY_INFO) level = LogLevel::kDebug;
   if (args->severity == GPR_LOG_SEVERITY_ERROR) level = LogLevel::kWarning;
-  Log(level, "gRPC", {{"message", args->message}});
+  // It quotes what a peer sent: "Error parsing metadata: ... value=...".
+  const std::string_view message = args->message;
+  Log(level, "gRPC", {{"message", message.substr(0, message.find(" value="))}});
 }
 
 void RouteGrpcLogs() { gpr_set_log_function(&LogFromGrpc); }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "core/text/text_stream.h"
 #include "server/convert.h"
@@ -73,7 +74,9 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     service().encoder.Run(
         [self = std::static_pointer_cast<TokenizeReactor>(shared_from_this()),
          text = request.text(), with_tokens = request.include_tokens()] {
-          self->End(self->Tokenize(text, with_tokens));
+          const absl::Status status = CatchOutOfMemory(
+              [&] { self->End(self->Tokenize(text, with_tokens)); });
+          if (!status.ok()) self->End(status);
         });
     return absl::OkStatus();
   }

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "core/session/session_manager.h"
 #include "server/admit.h"
@@ -65,8 +66,11 @@ class SessionUnaryReactor : public UnaryReactor<Response> {
     auto self =
         std::static_pointer_cast<SessionUnaryReactor>(this->shared_from_this());
     if (!work.content.has_value()) {
-      return this->service().sessions->Run(
-          [self, work = std::move(work)]() mutable { self->Do(work); });
+      return this->service().sessions->Run([self,
+                                            work = std::move(work)]() mutable {
+        const absl::Status status = CatchOutOfMemory([&] { self->Do(work); });
+        if (!status.ok()) self->End(status);
+      });
     }
     Admission::Request admission =
         AdmissionRequest(this->caller(), this->deadline(), *work.content);

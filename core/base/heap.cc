@@ -2,6 +2,8 @@
 
 #include <malloc.h>
 
+#include <cstddef>
+
 namespace longhand {
 
 void GiveLargeBlocksTheirOwnPages() {
@@ -10,6 +12,13 @@ void GiveLargeBlocksTheirOwnPages() {
   // Linux lets a process have 65,530 mappings; further blocks come from the
   // heap as they would have before.
   mallopt(M_MMAP_MAX, 32 * 1024);
+#endif
+}
+
+void TrimHeap() {
+#ifdef __GLIBC__
+  constexpr size_t kMuch = size_t{64} << 20;
+  if (mallinfo2().fordblks > kMuch) malloc_trim(0);
 #endif
 }
 

@@ -10,6 +10,11 @@ namespace longhand {
 // about a third of their size. Without effect on another C library.
 void GiveLargeBlocksTheirOwnPages();
 
+// Gives memory back to the system if much of the heap is free: glibc keeps what
+// a burst has left behind. From any thread, now and then; takes milliseconds
+// when it does something.
+void TrimHeap();
+
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_BASE_HEAP_H_

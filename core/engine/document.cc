@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 
 namespace longhand {
@@ -89,11 +90,11 @@ absl::Status DocumentImpl::StopReason() {
 
 void DocumentImpl::Submit(Step step) {
   step_ = step;
-  submitted_ = true;
   submitted_ns_ = absl::ToUnixNanos(absl::Now());
   started_ns_ = 0;
   const int items = step == Step::kForward ? job_->pass()->items() : 1;
   scheduler_->Submit(shared_from_this(), items);
+  submitted_ = true;
 }
 
 void DocumentImpl::Wake() {
@@ -112,11 +113,13 @@ void DocumentImpl::RunItem(int item, ComputeContext& compute) {
     step = step_;
   }
   if (step == Step::kDecide) {
-    next_ = Decide();
+    CloseOnFailure([&] { next_ = Decide(); });
     return;
   }
   if (!StopReason().ok()) return;
-  job_->pass()->Run(item, compute);
+  const absl::Status status =
+      CatchOutOfMemory([&] { job_->pass()->Run(item, compute); });
+  if (!status.ok()) Stop(status);
   compute_ns_ += absl::ToInt64Nanoseconds(absl::Now() - start);
 }
 
@@ -127,25 +130,26 @@ void DocumentImpl::OnComplete() {
     step = step_;
   }
   timings_.queue += absl::Nanoseconds(started_ns_ - submitted_ns_);
-  if (step == Step::kForward) next_ = CompleteForward();
-  absl::MutexLock lock(&mu_);
-  switch (next_) {
-    case Next::kDone:
-      submitted_ = false;
-      return;
-    case Next::kForward:
-      Submit(Step::kForward);
-      return;
-    case Next::kRest:
-      if (!woken_) {
-        submitted_ = false;
-        return;
-      }
-      [[fallthrough]];
-    case Next::kDecide:
-      Submit(Step::kDecide);
-      return;
+  if (step == Step::kForward) {
+    CloseOnFailure([&] { next_ = CompleteForward(); });
   }
+  CloseOnFailure([&] { SubmitNext(); });
+}
+
+void DocumentImpl::SubmitNext() {
+  absl::MutexLock lock(&mu_);
+  submitted_ = false;
+  if (next_ == Next::kDone || (next_ == Next::kRest && !woken_)) return;
+  Submit(next_ == Next::kForward ? Step::kForward : Step::kDecide);
+}
+
+template <typename Work>
+void DocumentImpl::CloseOnFailure(Work work) {
+  const absl::Status status = CatchOutOfMemory(work);
+  if (status.ok()) return;
+  // The job may be in the middle of anything; it is not used again.
+  next_ = Next::kDone;
+  if (job_ != nullptr) Close(status);
 }
 
 DocumentImpl::Next DocumentImpl::Decide() {
@@ -283,7 +287,10 @@ void DocumentImpl::Close(absl::StatusOr<EncodeSummary> result) {
   // Memory goes back before the caller hears of the end.
   job_.reset();
   closed_();
-  sink_->OnDone(std::move(result));
+  // A sink that could not take the result can take an error.
+  const absl::Status status =
+      CatchOutOfMemory([&] { sink_->OnDone(std::move(result)); });
+  if (!status.ok()) sink_->OnDone(status);
   sink_.reset();
   for (Piece& piece : inbox) {
     if (piece.consumed) piece.consumed();

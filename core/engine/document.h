@@ -79,6 +79,10 @@ class DocumentImpl final : public Phase,
   Next StartBatch();
   Next EmitResults();
   void Close(absl::StatusOr<EncodeSummary> result);
+  // Runs `work`; if it runs out of memory, closes the document with that.
+  template <typename Work>
+  void CloseOnFailure(Work work);
+  void SubmitNext() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const absl::Time opened_;

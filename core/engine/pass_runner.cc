@@ -1,6 +1,7 @@
 #include "core/engine/pass_runner.h"
 
 #include "absl/time/clock.h"
+#include "core/base/out_of_memory.h"
 #include "core/engine/document_errors.h"
 
 namespace longhand {
@@ -26,18 +27,26 @@ bool PassRunner::MustStop() {
 }
 
 void PassRunner::RunItem(int item, ComputeContext& compute) {
-  if (!MustStop()) pass_.Run(item, compute);
+  if (MustStop()) return;
+  const absl::Status status =
+      CatchOutOfMemory([&] { pass_.Run(item, compute); });
+  if (!status.ok()) stop_ = Stop::kOutOfMemory;
+}
+
+bool PassRunner::GoOn() {
+  // An item that was left out was left out for good.
+  if (stop_ != Stop::kNo) return false;
+  pass_.Advance();
+  if (pass_.done()) return false;
+  scheduler_->Submit(shared_from_this(), pass_.items());
+  return true;
 }
 
 void PassRunner::OnComplete() {
-  // An item that was left out was left out for good.
-  if (stop_ == Stop::kNo) {
-    pass_.Advance();
-    if (!pass_.done()) {
-      scheduler_->Submit(shared_from_this(), pass_.items());
-      return;
-    }
-  }
+  bool goes_on = false;
+  const absl::Status status = CatchOutOfMemory([&] { goes_on = GoOn(); });
+  if (!status.ok()) stop_ = Stop::kOutOfMemory;
+  if (goes_on) return;
   // The caller may destroy the pass from here on.
   done_.Notify();
 }
@@ -48,6 +57,8 @@ absl::Status PassRunner::result() const {
       return absl::OkStatus();
     case Stop::kCancelled:
       return CancelledError();
+    case Stop::kOutOfMemory:
+      return OutOfMemoryError();
     case Stop::kDeadline:
       break;
   }

@@ -30,8 +30,10 @@ class PassRunner final : public Phase,
   void OnComplete() override;
 
  private:
-  enum class Stop { kNo, kCancelled, kDeadline };
+  enum class Stop { kNo, kCancelled, kDeadline, kOutOfMemory };
 
+  // True if there is more to do, and it was submitted.
+  bool GoOn();
   // Notices that it is time to stop.
   bool MustStop();
   absl::Status result() const;

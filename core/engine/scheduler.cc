@@ -44,19 +44,18 @@ void Scheduler::Submit(std::shared_ptr<Phase> phase, int items) {
       std::max(now - submitted.last_ended_, absl::ZeroDuration());
   submitted.served_ =
       std::max(submitted.served_ - rested, absl::ZeroDuration());
-  Enqueue(std::move(submission));
+  const std::pair<int, uint64_t> place = PlaceOf(submitted);
+  LH_CHECK(waiting_.try_emplace(place, std::move(submission)).second);
 }
 
-void Scheduler::Enqueue(std::shared_ptr<Submission> submission) {
-  Phase& phase = *submission->phase;
+std::pair<int, uint64_t> Scheduler::PlaceOf(Phase& phase) {
   const int level = LevelOf(phase.served_);
   // It keeps its place until it has had what the level gives.
   if (level != phase.level_ || level + 1 == kLevels) {
     phase.level_ = level;
     phase.ticket_ = ++last_ticket_;
   }
-  const std::pair<int, uint64_t> place = {phase.level_, phase.ticket_};
-  LH_CHECK(waiting_.try_emplace(place, std::move(submission)).second);
+  return {phase.level_, phase.ticket_};
 }
 
 Scheduler::Queue::iterator Scheduler::OldestPassedOver() {
@@ -74,12 +73,16 @@ Scheduler::Choice Scheduler::Choose() {
       waiting_.rbegin()->first.first > waiting_.begin()->first.first;
   const bool pays_debt = is_contested && debt_ >= kMinDebt;
   const auto next = pays_debt ? OldestPassedOver() : waiting_.begin();
-  Choice choice = {.submission = std::move(next->second),
+  Choice choice = {.submission = next->second,
                    .passes_others = is_contested && !pays_debt};
-  waiting_.erase(next);
   Submission& submission = *choice.submission;
   choice.item = submission.next++;
-  if (submission.next < submission.items) Enqueue(choice.submission);
+  // What goes back goes in the node that it had, which needs no memory.
+  Queue::node_type node = waiting_.extract(next);
+  if (submission.next < submission.items) {
+    node.key() = PlaceOf(*submission.phase);
+    LH_CHECK(waiting_.insert(std::move(node)).inserted);
+  }
   return choice;
 }
 

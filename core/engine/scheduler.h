@@ -30,7 +30,8 @@ namespace longhand {
 class Phase {
  public:
   virtual ~Phase() = default;
-  // Called for each item once, from any worker, in parallel.
+  // Called for each item once, from any worker, in parallel. Neither this nor
+  // OnComplete may throw.
   virtual void RunItem(int item, ComputeContext& compute) = 0;
   // Called by the worker that finished the last item. May submit again.
   virtual void OnComplete() = 0;
@@ -58,7 +59,8 @@ class Scheduler {
   // without end.
   ~Scheduler();
 
-  // Queues items 0 .. items - 1 of `phase`. REQUIRES: items >= 1; an earlier
+  // Queues items 0 .. items - 1 of `phase`. Throws std::bad_alloc, and nothing
+  // is queued, if there is no memory. REQUIRES: items >= 1; an earlier
   // submission of the same phase is complete.
   void Submit(std::shared_ptr<Phase> phase, int items);
 
@@ -89,8 +91,8 @@ class Scheduler {
   };
 
   void Work();
-  // Puts it where its phase belongs now.
-  void Enqueue(std::shared_ptr<Submission> submission)
+  // Where a phase that waits belongs now.
+  std::pair<int, uint64_t> PlaceOf(Phase& phase)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // REQUIRES: something waits.
   Choice Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

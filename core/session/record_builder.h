@@ -8,9 +8,9 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/session/content_cutter.h"
@@ -80,7 +80,8 @@ class RecordBuilder {
 
   const Context context_;
   ChunkRecords* const records_;
-  absl::flat_hash_map<ChunkKey, std::shared_ptr<const EncodedChunk>, KeyHash>
+  // Of the standard library: Abseil's does not survive a failed allocation.
+  std::unordered_map<ChunkKey, std::shared_ptr<const EncodedChunk>, KeyHash>
       reusable_;
   absl::Span<const std::shared_ptr<const ChunkRecord>> old_;
   ChunkKey previous_{};  // of the last chunk taken

@@ -11,8 +11,9 @@ SessionDocument::SessionDocument(std::unique_ptr<Impl> impl)
     : impl_(std::move(impl)) {}
 SessionDocument::SessionDocument(const SessionDocument& other)
     : impl_(std::make_unique<Impl>(*other.impl_)) {}
-SessionDocument::SessionDocument(SessionDocument&&) = default;
-SessionDocument& SessionDocument::operator=(SessionDocument&&) = default;
+SessionDocument::SessionDocument(SessionDocument&&) noexcept = default;
+SessionDocument& SessionDocument::operator=(SessionDocument&&) noexcept =
+    default;
 SessionDocument::~SessionDocument() = default;
 
 absl::StatusOr<SessionDocument> SessionDocument::Create(

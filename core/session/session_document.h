@@ -78,8 +78,8 @@ class SessionDocument {
 
   SessionDocument(const SessionDocument&);
   SessionDocument& operator=(const SessionDocument&) = delete;
-  SessionDocument(SessionDocument&&);
-  SessionDocument& operator=(SessionDocument&&);
+  SessionDocument(SessionDocument&&) noexcept;
+  SessionDocument& operator=(SessionDocument&&) noexcept;
   ~SessionDocument();
 
   // Each of these either happens as a whole or, after an error, not at all.

@@ -322,7 +322,7 @@ std::string SessionDocument::Impl::tail() const {
   if (kind_ != ContentKind::kIds) return std::string(cutter_.waiting_text());
   const absl::Span<const int32_t> ids = cutter_.waiting_ids();
   std::string bytes(ids.size() * sizeof(int32_t), '\0');
-  std::memcpy(bytes.data(), ids.data(), bytes.size());
+  if (!ids.empty()) std::memcpy(bytes.data(), ids.data(), bytes.size());
   return bytes;
 }
 

@@ -6,8 +6,9 @@ namespace longhand {
 
 void Resident::Publish(SessionDocument next, uint64_t first_chunk,
                        absl::Time now) {
-  if (!dirty()) dirty_since = now;
+  // First: nothing after it can fail.
   document = std::make_shared<const SessionDocument>(std::move(next));
+  if (!dirty()) dirty_since = now;
   changed_chunk = std::min(changed_chunk, first_chunk);
   stored_chunks = std::min(stored_chunks, first_chunk);
   last_use = now;

@@ -116,6 +116,12 @@ struct SessionEntry {
   explicit SessionEntry(SessionKey the_key) : key(std::move(the_key)) {}
 
   const SessionKey key;
+  // By who has made it kMoving.
+  void EndMove(Stage next) ABSL_LOCKS_EXCLUDED(mutex) {
+    absl::MutexLock lock(&mutex);
+    stage = next;
+  }
+
   // Calls that use the session now.
   std::atomic<int> users{0};
 

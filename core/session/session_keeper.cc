@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -81,11 +82,12 @@ absl::StatusOr<SessionKeeper::Pin> SessionKeeper::Open(
       if (again) continue;
       return pin;
     }
-    absl::StatusOr<std::shared_ptr<Resident>> loaded = Load(key);
+    absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
+    LH_ASSIGN_OR_RETURN(std::shared_ptr<Resident> loaded, Load(key));
+    std::move(back).Cancel();
     absl::MutexLock lock(&entry.mutex);
-    entry.stage = loaded.ok() ? Stage::kResident : Stage::kEmpty;
-    if (!loaded.ok()) return loaded.status();
-    entry.resident = *std::move(loaded);
+    entry.stage = Stage::kResident;
+    entry.resident = std::move(loaded);
   }
 }
 
@@ -141,24 +143,19 @@ absl::StatusOr<SessionInfo> SessionKeeper::Describe(const SessionKey& key,
     absl::MutexLock lock(&pin.entry().mutex);
     return MakeInfo(key, *pin.resident);
   }
-  const auto describe = [&]() -> absl::StatusOr<SessionInfo> {
-    environment_->Yield();
-    absl::StatusOr<StoredSession> stored = store_->ReadHead(key);
-    if (!stored.ok()) return StoreTrouble(stored.status());
-    LH_RETURN_IF_ERROR(CheckAlive(key, stored->head));
-    if (!is_shared_) {
-      return MakeInfo(key, stored->head, stored->generation,
-                      store_->durability());
-    }
-    // Only who has the lease knows that nobody knows better.
-    LH_ASSIGN_OR_RETURN(Lease lease, TakeOver(key, *stored));
-    store_->Release(key, lease.generation).IgnoreError();
-    return MakeInfo(key, lease.head, lease.generation, store_->durability());
-  };
-  absl::StatusOr<SessionInfo> info = describe();
-  absl::MutexLock lock(&entry.mutex);
-  entry.stage = Stage::kEmpty;
-  return info;
+  const absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
+  environment_->Yield();
+  absl::StatusOr<StoredSession> stored = store_->ReadHead(key);
+  if (!stored.ok()) return StoreTrouble(stored.status());
+  LH_RETURN_IF_ERROR(CheckAlive(key, stored->head));
+  if (!is_shared_) {
+    return MakeInfo(key, stored->head, stored->generation,
+                    store_->durability());
+  }
+  // Only who has the lease knows that nobody knows better.
+  LH_ASSIGN_OR_RETURN(Lease lease, TakeOver(key, *stored));
+  store_->Release(key, lease.generation).IgnoreError();
+  return MakeInfo(key, lease.head, lease.generation, store_->durability());
 }
 
 std::optional<SessionInfo> SessionKeeper::Peek(const SessionKey& key) {
@@ -248,7 +245,7 @@ absl::Status SessionKeeper::CheckAlive(const SessionKey& key,
   if (head.state == SessionState::kEvicted) return SessionEvictedError();
   if (head.state == SessionState::kExpired) return SessionExpiredError();
   if (environment_->Now() < head.expire_time) return absl::OkStatus();
-  const absl::Status buried = Bury(key, SessionState::kExpired);
+  absl::Status buried = Bury(key, SessionState::kExpired);
   // Another replica may use it, and has not written the new time yet.
   if (is_shared_ && !buried.ok()) return buried;
   return SessionExpiredError();

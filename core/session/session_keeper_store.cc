@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/session/session_keeper.h"
@@ -22,9 +23,8 @@ absl::Status SessionKeeper::EnsureLease(SessionEntry& entry, Resident& resident,
     if (!LeaseRanOut(resident)) return absl::OkStatus();
   }
   LH_RETURN_IF_ERROR(TakeTurn(entry, resident, stop));
-  absl::Status status = Reacquire(entry, resident);
-  EndTurn(entry, resident);
-  return status;
+  const absl::Cleanup end_turn = [&] { EndTurn(entry, resident); };
+  return Reacquire(entry, resident);
 }
 
 absl::Status SessionKeeper::Flush(SessionEntry& entry, Resident& resident,
@@ -36,6 +36,7 @@ absl::Status SessionKeeper::Flush(SessionEntry& entry, Resident& resident,
   }
   while (true) {
     LH_RETURN_IF_ERROR(TakeTurn(entry, resident, stop));
+    const absl::Cleanup end_turn = [&] { EndTurn(entry, resident); };
     bool done;
     {
       absl::MutexLock lock(&entry.mutex);
@@ -43,7 +44,6 @@ absl::Status SessionKeeper::Flush(SessionEntry& entry, Resident& resident,
     }
     const absl::Status status =
         done ? absl::OkStatus() : WriteOnce(entry, resident);
-    EndTurn(entry, resident);
     if (done || !status.ok()) return status;
   }
 }
@@ -187,6 +187,7 @@ void SessionKeeper::Renew(SessionEntry& entry, Resident& resident) {
     resident.store_busy = true;
     generation = resident.generation;
   }
+  const absl::Cleanup end_turn = [&] { EndTurn(entry, resident); };
   environment_->Yield();
   const absl::Status renewed =
       store_->Renew(entry.key, generation, MakeLeaseRequest());
@@ -210,7 +211,6 @@ void SessionKeeper::Renew(SessionEntry& entry, Resident& resident) {
   } else {
     StoreTrouble(renewed).IgnoreError();
   }
-  EndTurn(entry, resident);
 }
 
 void SessionKeeper::Drop(SessionEntry& entry, Resident& resident,
@@ -246,12 +246,16 @@ absl::Status SessionKeeper::Delete(const SessionKey& key,
     if (!status.ok() && absl::IsAborted(pin.resident->lost)) continue;
     return status;
   }
+  const absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
   environment_->Yield();
   absl::StatusOr<Lease> lease = store_->Acquire(key, MakeLeaseRequest());
   absl::Status deleted = lease.status();
-  if (lease.ok()) deleted = store_->Delete(key, lease->generation);
-  absl::MutexLock lock(&entry.mutex);
-  entry.stage = Stage::kEmpty;
+  if (lease.ok()) {
+    deleted = store_->Delete(key, lease->generation);
+  } else if (absl::IsDataLoss(deleted) && store_->Delete(key, 0).ok()) {
+    // Nobody could use it any more, so nobody's generation counted.
+    deleted = absl::OkStatus();
+  }
   return deleted.ok() ? deleted : StoreTrouble(deleted);
 }
 
@@ -260,6 +264,7 @@ absl::Status SessionKeeper::DeleteResident(SessionEntry& entry,
                                            Resident& resident,
                                            const StopCondition& stop) {
   LH_RETURN_IF_ERROR(TakeTurn(entry, resident, stop));
+  const absl::Cleanup end_turn = [&] { EndTurn(entry, resident); };
   absl::Status status = Reacquire(entry, resident);
   if (status.ok()) {
     uint64_t generation;
@@ -279,7 +284,6 @@ absl::Status SessionKeeper::DeleteResident(SessionEntry& entry,
       resident.doubtful = true;
     }
   }
-  EndTurn(entry, resident);
   return status;
 }
 

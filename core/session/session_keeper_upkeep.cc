@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -77,6 +78,7 @@ bool SessionKeeper::Release(SessionEntry& entry) {
     }
     write = resident->dirty();
   }
+  absl::Cleanup back = [&] { entry.EndMove(Stage::kResident); };
   absl::Status status;
   if (write) status = Flush(entry, *resident, StopCondition());
   if (status.ok()) {
@@ -85,6 +87,7 @@ bool SessionKeeper::Release(SessionEntry& entry) {
     store_->Release(entry.key, resident->generation).IgnoreError();
     if (!survives_crash_) table_.NoteRested(entry.key);
   }
+  std::move(back).Cancel();
   absl::MutexLock lock(&entry.mutex);
   const bool gone = status.ok() || !resident->lost.ok();
   if (gone) {
@@ -149,9 +152,8 @@ bool SessionKeeper::WhileAway(const SessionKey& key,
     if (entry.stage != Stage::kEmpty) return false;
     entry.stage = Stage::kMoving;
   }
+  const absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
   work();
-  absl::MutexLock lock(&entry.mutex);
-  entry.stage = Stage::kEmpty;
   return true;
 }
 

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -46,7 +47,8 @@ class SessionEnvironment {
   // Waits until `condition` holds, at most about `patience`; says whether it
   // does. `mutex` is held before and after, but not in between.
   virtual bool Await(absl::Mutex& mutex, const absl::Condition& condition,
-                     absl::Duration patience);
+                     absl::Duration patience)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // As stop.Check(), by this environment's clock.
   virtual absl::Status CheckStop(const StopCondition& stop);
 

@@ -120,7 +120,6 @@ absl::StatusOr<AppendResult> SessionManagerImpl::AppendOnce(
 absl::StatusOr<AppendDecision> SessionManagerImpl::AwaitDecision(
     Pin& pin, const SessionCall& call, AppendSituation& situation,
     const AppendArgs& args) {
-  SessionEntry& entry = pin.entry();
   Resident& resident = *pin.resident;
   while (true) {
     situation.lookup = resident.lost;
@@ -142,7 +141,7 @@ absl::StatusOr<AppendDecision> SessionManagerImpl::AwaitDecision(
     AppendDecision decision = DecideAppend(situation);
     if (decision.verdict != AppendVerdict::kWait) return decision;
     LH_RETURN_IF_ERROR(keeper_.WaitUntil(
-        entry,
+        pin.entry(),
         absl::Condition(
             +[](Resident* r) { return !r->writer || !r->lost.ok(); },
             &resident),
@@ -206,11 +205,13 @@ absl::Status SessionManagerImpl::PublishAppend(Pin& pin,
   SessionDigest digest = resident.digest;
   if (situation.length > 0) digest = DigestAppend(digest, args.content);
   if (args.close) digest = DigestClose(digest);
+  // What can fail for want of memory comes before anything is changed.
+  AppendRecord record = MakeRecord(situation);
+  resident.appends.reserve(resident.appends.size() + 1);
   resident.Publish(*std::move(made.document), made.first_chunk,
                    environment_->Now());
   resident.digest = digest;
 
-  AppendRecord record = MakeRecord(situation);
   record.committed_offset = resident.document->committed_offset();
   record.encoded_offset = resident.document->encoded_offset();
   record.digest = digest;

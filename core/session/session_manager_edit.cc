@@ -138,10 +138,11 @@ absl::Status SessionManagerImpl::PublishEdit(Pin& pin, const EditArgs& args,
   Resident& resident = *pin.resident;
   absl::MutexLock lock(&pin.entry().mutex);
   LH_RETURN_IF_ERROR(resident.lost);
-  resident.digest =
+  const SessionDigest digest =
       DigestEdit(resident.digest, args.begin, args.end, args.content);
   resident.PublishEdit(*std::move(made.document), args.begin, made.first_chunk,
                        environment_->Now());
+  resident.digest = digest;
   return absl::OkStatus();
 }
 

@@ -36,14 +36,19 @@ std::optional<SessionKey> SessionTable::TakeRested() {
 
 SessionTable::Pin SessionTable::MakePin(const SessionKey& key, bool is_user) {
   absl::MutexLock lock(&mutex_);
-  const auto [found, is_new] = slots_.try_emplace(key);
-  Slot& slot = found->second;
-  if (is_new) {
-    slot.entry = std::make_shared<SessionEntry>(key);
-    slot.place = order_.insert(order_.end(), key);
+  auto found = slots_.find(key);
+  if (found == slots_.end()) {
+    // What can fail for want of memory comes before anything is changed.
+    auto entry = std::make_shared<SessionEntry>(key);
+    std::list<SessionKey> place = {key};
+    found = slots_.try_emplace(key).first;
+    found->second.entry = std::move(entry);
+    found->second.place = place.begin();
+    order_.splice(order_.end(), place);
   } else if (is_user) {
-    order_.splice(order_.end(), order_, slot.place);
+    order_.splice(order_.end(), order_, found->second.place);
   }
+  Slot& slot = found->second;
   if (is_user) {
     ++slot.entry->users;
     ForgetRested(key);

@@ -272,7 +272,7 @@ absl::Status RedisTransport::FlushTls() {
   char* bytes = nullptr;
   const long size = BIO_get_mem_data(out, &bytes);
   if (size <= 0) return absl::OkStatus();
-  const absl::Status sent = SendRaw({bytes, size_t(size)});
+  absl::Status sent = SendRaw({bytes, size_t(size)});
   static_cast<void>(BIO_reset(out));
   return sent;
 }

@@ -107,7 +107,7 @@ rocksdb::Options RocksdbDatabase::MakeOptions() const {
 
 rocksdb::Status RocksdbDatabase::OpenLocked() {
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path_, &db);
+  rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), path_, &db);
   db_.reset(db);
   return status;
 }
