@@ -15,6 +15,12 @@ namespace {
 
 // What a request takes besides its tokens, in tokens.
 constexpr double kRequestCost = 32;
+// Of the times that requests take over those that were predicted, this part is
+// to be below the margin: what ends a little late is work for nothing, and
+// costs more than a refusal too many.
+constexpr double kInMargin = 0.95;
+constexpr double kMarginStep = 0.2;
+constexpr double kMostMargin = 4;
 // What the scheduler leaves to short work while long work runs.
 constexpr double kShortShare = 0.75;
 constexpr double kLeastRetrySeconds = 0.1;
@@ -218,7 +224,7 @@ std::optional<Admission::Refused> Admission::CheckWait(
     return Refused{Overloaded(wait), Refusal::kQueueFull};
   }
   const double work = PredictWork(request, request_class);
-  if (now + absl::Seconds(wait + work) > request.deadline) {
+  if (now + margin_ * absl::Seconds(wait + work) > request.deadline) {
     return Refused{Infeasible(wait), Refusal::kInfeasible};
   }
   return std::nullopt;
@@ -228,7 +234,7 @@ std::optional<Admission::Refused> Admission::CheckTurn(
     const Request& request, RequestClass request_class, absl::Time now) {
   if (now >= request.deadline) return Refused{Expired(), Refusal::kExpired};
   const double work = PredictWork(request, request_class);
-  if (now + absl::Seconds(work) > request.deadline) {
+  if (now + margin_ * absl::Seconds(work) > request.deadline) {
     return Refused{Infeasible(PredictWait(request, request_class)),
                    Refusal::kInfeasible};
   }
@@ -293,6 +299,8 @@ std::shared_ptr<Admission::Permit> Admission::Grant(
     const Request& request, RequestClass request_class) {
   std::shared_ptr<Permit> permit(new Permit(
       this, request_class, request, request.is_stream ? 0 : CostOf(request)));
+  permit->begin_ = now_();
+  permit->predicted_ = absl::Seconds(PredictWork(request, request_class));
   Lane& its_lane = lane(request_class);
   ++its_lane.running;
   its_lane.tokens_left += permit->left_;
@@ -416,6 +424,15 @@ void Admission::OnProgress(Permit& permit, const Permit::Seen& now_seen) {
   tenant->second.allowance -= double(now_seen.received - before.received);
 }
 
+// Follows a quantile by steps that are in balance there.
+void Admission::LearnMargin(const Permit& permit, absl::Time now) {
+  if (permit.predicted_ <= absl::ZeroDuration()) return;
+  const double ratio =
+      absl::FDivDuration(now - permit.begin_, permit.predicted_);
+  margin_ += kMarginStep * (ratio > margin_ ? kInMargin : kInMargin - 1);
+  margin_ = std::clamp(margin_, 1.0, kMostMargin);
+}
+
 void Admission::Release(Permit& permit) {
   Outcomes outcomes;
   {
@@ -425,6 +442,7 @@ void Admission::Release(Permit& permit) {
     --its_lane.running;
     its_lane.tokens_left -= permit.left_;
     if (permit.seen_.encoded > 0) throughput_.Add(kRequestCost, now);
+    LearnMargin(permit, now);
     // Rounding errors must not add up.
     if (its_lane.running == 0) its_lane.tokens_left = 0;
     const Permit::Seen& seen = permit.seen_;

@@ -118,7 +118,9 @@ class Admission {
     const std::string tenant_;
     const bool is_stream_;
     // Guarded by the admission's lock.
-    double left_;  // of what it will probably take, in tokens
+    absl::Time begin_;
+    absl::Duration predicted_;  // from its place to its end; 0: nobody knows
+    double left_;               // of what it will probably take, in tokens
     Seen seen_;
   };
   using Ready =
@@ -264,6 +266,8 @@ class Admission {
   void OnProgress(Permit& permit, const Permit::Seen& now_seen)
       ABSL_LOCKS_EXCLUDED(mu_);
   void Release(Permit& permit) ABSL_LOCKS_EXCLUDED(mu_);
+  void LearnMargin(const Permit& permit, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Tell(Outcomes outcomes) ABSL_LOCKS_EXCLUDED(mu_);
 
   static constexpr size_t kSweepAt = 1024;
@@ -280,6 +284,8 @@ class Admission {
   size_t queued_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   Throughput throughput_ ABSL_GUARDED_BY(mu_);
+  // By which predicted times are multiplied.
+  double margin_ ABSL_GUARDED_BY(mu_) = 1.3;
   double bytes_per_token_ ABSL_GUARDED_BY(mu_) = 4;
 };
 

@@ -98,6 +98,14 @@ CLI::Option* FlagGroup::AddInt(const std::string& flag, int* value, int min,
       ->type_name("INT");
 }
 
+CLI::Option* FlagGroup::AddCount(const std::string& flag, uint64_t* value,
+                                 uint64_t min, uint64_t max,
+                                 const std::string& help) {
+  return AddWithDefault(flag, value, help)
+      ->check(Between(static_cast<double>(min), static_cast<double>(max)))
+      ->type_name("INT");
+}
+
 CLI::Option* FlagGroup::AddBool(const std::string& flag, bool* value,
                                 const std::string& help) {
   return Finish(flag, app_->add_flag(flag, *value, help));

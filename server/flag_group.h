@@ -52,6 +52,9 @@ class FlagGroup {
                           const std::string& help);
   CLI::Option* AddInt(const std::string& flag, int* value, int min, int max,
                       const std::string& help);
+  // A count that an int may not hold.
+  CLI::Option* AddCount(const std::string& flag, uint64_t* value, uint64_t min,
+                        uint64_t max, const std::string& help);
   CLI::Option* AddBool(const std::string& flag, bool* value,
                        const std::string& help);
 

@@ -43,7 +43,7 @@ AdmissionOptions AdmissionFrom(const AdmissionConfig& config,
   AdmissionOptions options;
   options.workers = workers;
   options.short_tokens = config.short_tokens;
-  options.places = {std::min(8 * workers, whole), std::min(4 * workers, whole),
+  options.places = {std::min(4 * workers, whole), std::min(2 * workers, whole),
                     std::max(1, documents - 2 * whole)};
   options.max_queued = static_cast<size_t>(config.max_queued);
   options.max_queued_bytes = config.max_queued_bytes;

@@ -121,10 +121,10 @@ void AddAdmissionFlags(CLI::App* app, AdmissionConfig* admission,
                 "Content of the requests that wait");
   group.AddSeconds("--max-queue-seconds", max_wait_seconds, 0.001,
                    "Refuse at once what would probably wait for longer");
-  group.AddSize("--short-request-tokens", &admission->short_tokens, 1,
-                uint64_t{1} << 40,
-                "Requests of no more tokens have places of their own, which "
-                "long ones do not take");
+  group.AddCount("--short-request-tokens", &admission->short_tokens, 1,
+                 uint64_t{1} << 40,
+                 "Requests of no more tokens have places of their own, which "
+                 "long ones do not take");
 }
 
 void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
@@ -218,6 +218,25 @@ void AddTimeFlags(CLI::App* app, Seconds* seconds) {
                    "are cancelled");
 }
 
+// One of `names`, which must outlive the parsing. Unlike a transformer, leaves
+// the text as it was given, for PrintConfig.
+template <typename T>
+CLI::Option* AddNamed(const std::string& flag,
+                      const std::map<std::string, T>& names, T* value,
+                      const std::string& help, FlagGroup* group) {
+  return group
+      ->AddFunction(
+          flag,
+          [&names, value](const std::string& name) {
+            if (auto it = names.find(name); it != names.end()) {
+              *value = it->second;
+            }
+          },
+          help)
+      ->check(CLI::IsMember(names).description(""))
+      ->type_name("NAME");
+}
+
 void AddObservabilityFlags(CLI::App* app, ServerConfig* config) {
   FlagGroup group(app, "Observability");
   group
@@ -231,19 +250,14 @@ void AddObservabilityFlags(CLI::App* app, ServerConfig* config) {
       {"error", LogLevel::kError}};
   static const std::map<std::string, LogFormat> kFormats = {
       {"text", LogFormat::kText}, {"json", LogFormat::kJson}};
-  group
-      .Add("--log-level", &config->log.level,
+  AddNamed("--log-level", kLevels, &config->log.level,
            "Least important lines to log: debug (a line per call), info, "
-           "warning, error")
-      ->transform(CLI::CheckedTransformer(kLevels).description(""))
-      ->default_str("info")
-      ->type_name("NAME");
-  group
-      .Add("--log-format", &config->log.format,
-           "Lines as text or as json, on standard error")
-      ->transform(CLI::CheckedTransformer(kFormats).description(""))
-      ->default_str("text")
-      ->type_name("NAME");
+           "warning, error",
+           &group)
+      ->default_str("info");
+  AddNamed("--log-format", kFormats, &config->log.format,
+           "Lines as text or as json, on standard error", &group)
+      ->default_str("text");
   group.AddDuration("--slow-request-seconds", &config->slow_request, 0,
                     "Warn of a call that takes longer, or, where the client "
                     "sends a stream, of one that waits and computes longer; 0: "

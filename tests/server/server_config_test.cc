@@ -61,6 +61,8 @@ TEST(ServerConfigTest, DefaultsAreSafe) {
   EXPECT_FALSE(config.allow_core_dumps);
   EXPECT_EQ(config.max_message_bytes, 4U << 20);
   EXPECT_EQ(config.max_concurrent_streams, 64);
+  EXPECT_EQ(config.keepalive, absl::Seconds(30));
+  EXPECT_EQ(config.tls.reload_interval, absl::Seconds(10));
   EXPECT_EQ(config.grpc_memory_bytes, 512U << 20);
   EXPECT_EQ(config.max_request, absl::Minutes(10));
   EXPECT_EQ(config.max_stream, absl::Hours(1));
@@ -75,10 +77,10 @@ TEST(ServerConfigTest, FlagsAreRead) {
                               "m",
                               "--model-name",
                               "n",
-                              "--workers",
-                              "3",
-                              "--max-document-bytes",
-                              "2MiB",
+                              "--workers=3",
+                              "--max-document-bytes=2MiB",
+                              "--keepalive-seconds=60",
+                              "--tls-reload-seconds=2.5",
                               "--max-working-bytes=1 GB",
                               "--default-visibility",
                               "bidirectional",
@@ -93,8 +95,7 @@ TEST(ServerConfigTest, FlagsAreRead) {
                               "--reflection",
                               "--log-format",
                               "json",
-                              "--log-level",
-                              "debug",
+                              "--log-level=debug",
                               "--metrics-listen",
                               ""});
   ASSERT_TRUE(command.ok()) << command.status();
@@ -109,6 +110,8 @@ TEST(ServerConfigTest, FlagsAreRead) {
   EXPECT_EQ(config.encoder.defaults.chunk_tokens, 64);
   EXPECT_EQ(config.max_message_bytes, 65536U);
   EXPECT_EQ(config.drain_delay, absl::Milliseconds(500));
+  EXPECT_EQ(config.keepalive, absl::Minutes(1));
+  EXPECT_EQ(config.tls.reload_interval, absl::Milliseconds(2500));
   EXPECT_TRUE(config.reflection);
   EXPECT_EQ(config.log.format, LogFormat::kJson);
   EXPECT_EQ(config.log.level, LogLevel::kDebug);
@@ -328,6 +331,11 @@ TEST(ServerConfigTest, BadValuesAreRefused) {
       {"--tls-cert", "cert.pem"},
       {"--tls-key", "key.pem"},
       {"--tls-client-ca", "ca.pem"},
+      {"--tls-reload-seconds", "0"},
+      {"--keepalive-seconds", "0.5"},
+      {"--keepalive-seconds", "nan"},
+      {"--short-request-tokens", "0"},
+      {"--short-request-tokens", "2KiB"},
       {"--config", "no-such-file.toml"},
       {"--session-threads", "0"},
       {"--session-threads", "1025"},
@@ -402,6 +410,8 @@ TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
                               "3MiB",
                               "--log-format",
                               "json",
+                              "--short-request-tokens",
+                              "1000",
                               "--reflection",
                               "--default-retrieval-layers",
                               "1,2",
@@ -417,12 +427,16 @@ TEST(ServerConfigTest, PrintedConfigCanBeReadBack) {
                               "quarantine"});
   ASSERT_TRUE(printed.ok()) << printed.status();
   ASSERT_TRUE(printed->exit_text.has_value());
+  EXPECT_THAT(*printed->exit_text, HasSubstr("log-format=\"json\"\n"));
+  EXPECT_THAT(*printed->exit_text, HasSubstr("log-level=\"info\"\n"));
   const ScopedFile file(*printed->exit_text);
   const auto command = Parse({"--config", file.path()});
   ASSERT_TRUE(command.ok()) << command.status() << *printed->exit_text;
   EXPECT_EQ(command->config.encoder.workers, 5);
   EXPECT_EQ(command->config.encoder.max_document_bytes, 3U << 20);
   EXPECT_EQ(command->config.log.format, LogFormat::kJson);
+  EXPECT_EQ(command->config.log.level, LogLevel::kInfo);
+  EXPECT_EQ(command->config.admission.short_tokens, 1000U);
   EXPECT_TRUE(command->config.reflection);
   EXPECT_THAT(command->config.encoder.defaults.retrieval_layers,
               ElementsAre(1, 2));

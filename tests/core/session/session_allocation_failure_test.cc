@@ -20,6 +20,8 @@ class SessionAllocationFailureTest : public ManagerTest {
  protected:
   // Over a store that passes for a shared one, so that appends are written.
   SessionAllocationFailureTest() : shared_(store_.get()) {
+    // Longer than all the waiting of a test.
+    options_.default_ttl = absl::Hours(24 * 7);
     auto made =
         SessionManager::Create(&model_, &shared_, &environment_, options_);
     EXPECT_TRUE(made.ok()) << made.status();
