@@ -86,7 +86,7 @@ USER 65532:65532
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 # For engines without probes of their own; it asks over loopback and plaintext,
-# so replace it where the server has certificates.
+# so replace it where the server has certificates or another port.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
-  CMD ["/usr/local/bin/longhand", "info", "--retries", "0", "--deadline", "5s"]
+  CMD ["/usr/local/bin/longhand", "health", "--timeout", "5s"]
 ENTRYPOINT ["/usr/local/bin/longhand-server"]

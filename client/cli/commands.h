@@ -32,6 +32,8 @@ absl::Status RunCompare(const CompareFlags& flags,
 absl::Status RunEncode(const EncodeFlags& flags, const CommandContext& context);
 absl::Status RunExplain(const ExplainFlags& flags,
                         const CommandContext& context);
+// Asks whether the server serves; needs no client of `context`.
+absl::Status RunHealth(const HealthFlags& flags, const CommandContext& context);
 absl::Status RunInfo(const InfoFlags& flags, const CommandContext& context);
 absl::Status RunLoad(const LoadFlags& flags, const CommandContext& context);
 // The command of `session` that `name` names.

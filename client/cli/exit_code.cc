@@ -85,7 +85,8 @@ std::string Hint(absl::string_view target, const absl::Status& status,
                         "a server with TLS needs --tls or --ca");
   }
   if (absl::IsUnavailable(status)) return "the server is busy; try again later";
-  if (absl::IsDeadlineExceeded(status)) return "allow more with --deadline";
+  if (absl::IsDeadlineExceeded(status))
+    return "allow more with --deadline (health: --timeout)";
   if (absl::IsUnimplemented(status) && !detail) {
     return absl::StrCat("is ", target, " a longhand-server?");
   }

@@ -9,6 +9,8 @@
 namespace longhand::client {
 namespace {
 
+constexpr char kConnectionGroup[] = "Connection";
+
 // Adds options to one group.
 class Group {
  public:
@@ -65,8 +67,8 @@ std::string DefaultTokenFile() {
   return file != nullptr ? file : "";
 }
 
-void AddConnection(CLI::App* command, ConnectionFlags* flags) {
-  constexpr char kGroup[] = "Connection";
+void AddTarget(CLI::App* command, ConnectionFlags* flags) {
+  constexpr const char* kGroup = kConnectionGroup;
   command->add_option("--server", flags->server, "Host and port of the server")
       ->capture_default_str()
       ->type_name("TARGET")
@@ -99,6 +101,11 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
                  "Send it without TLS to other machines as well, where\n"
                  "everybody on the way can read it")
       ->group(kGroup);
+}
+
+void AddConnection(CLI::App* command, ConnectionFlags* flags) {
+  constexpr const char* kGroup = kConnectionGroup;
+  AddTarget(command, flags);
   command
       ->add_option("--deadline", flags->deadline,
                    "Give up after this time: 30s, 5m, 1h30m or a number of\n"

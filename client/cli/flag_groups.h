@@ -28,6 +28,9 @@ CLI::Validator Readable(Parse parse, std::string expected) {
       "");
 }
 
+// Which server, and as whom.
+void AddTarget(CLI::App* command, ConnectionFlags* flags);
+// That, how long and how often to try, and --verbose.
 void AddConnection(CLI::App* command, ConnectionFlags* flags);
 
 // What a chunk retrieves, how the document is cut, which vectors come of it.

@@ -16,12 +16,29 @@ constexpr char kMainFooter[] = R"(Examples:
   longhand encode book.txt --output npy -o book.npy --row-spans book.json
   longhand explain book.txt -o book.html
   longhand compare report.txt --mechanisms bsbr,independent
+  longhand health --timeout 2
   longhand info --server encoder.example:50051 --ca ca.pem
   longhand load book.txt --clients 32 --duration 1m
   id=$(longhand session create --quiet); longhand session append "$id" book.txt
   longhand tokenize --text "to be or not to be"
 
 `longhand COMMAND --help` describes a command and all its options.
+)";
+
+constexpr char kHealthFooter[] = R"(
+It asks grpc.health.v1.Health, once, and prints SERVING, NOT_SERVING or
+SERVICE_UNKNOWN. It sends no token: health is for everybody who can connect.
+
+Exit status:
+  0    SERVING
+  1    anything else, a server that cannot be reached included
+  2    the command line is wrong
+
+Examples:
+  longhand health
+  longhand health --service longhand.v1.SessionService --timeout 2
+  longhand health --server unix:/run/longhand.sock
+  longhand health --server localhost:50051 --ca ca.pem --cert me.pem --key me.key
 )";
 
 constexpr char kInfoFooter[] = R"(
@@ -43,6 +60,25 @@ Examples:
   longhand tokenize notes.txt --output json | jq '[.[].id]' > ids.json
 
 )";
+
+void AddHealth(CLI::App* app, Flags* flags) {
+  CLI::App* command = app->add_subcommand(
+      "health",
+      "Ask whether the server serves, for health checks of containers.");
+  command
+      ->add_option("--service", flags->health.service,
+                   "One service, such as longhand.v1.SessionService\n"
+                   "(default: the server as a whole)")
+      ->type_name("NAME");
+  command
+      ->add_option("--timeout", flags->health.timeout,
+                   "Give up after this time: 500ms, 5s or a number of seconds")
+      ->check(Readable(ParseDeadline, "a time such as 5s"))
+      ->capture_default_str()
+      ->type_name("TIME");
+  AddTarget(command, &flags->connection);
+  command->footer(kHealthFooter);
+}
 
 void AddInfo(CLI::App* app, Flags* flags) {
   CLI::App* command = app->add_subcommand(
@@ -103,6 +139,7 @@ std::unique_ptr<CLI::App> MakeApp(Flags* flags) {
   AddCompare(app.get(), flags);
   AddEncode(app.get(), flags);
   AddExplain(app.get(), flags);
+  AddHealth(app.get(), flags);
   AddInfo(app.get(), flags);
   AddLoad(app.get(), flags);
   AddSession(app.get(), flags);

@@ -79,6 +79,11 @@ struct ExplainFlags {
   std::optional<bool> progress;  // as in EncodeFlags
 };
 
+struct HealthFlags {
+  std::string service;  // empty: the server as a whole
+  std::string timeout = "5s";  // see ParseDeadline
+};
+
 struct InfoFlags {
   std::string model;
   std::string format = "table";  // table, json
@@ -97,6 +102,7 @@ struct Flags {
   CompareFlags compare;
   EncodeFlags encode;
   ExplainFlags explain;
+  HealthFlags health;
   InfoFlags info;
   LoadFlags load;
   SessionFlags session;

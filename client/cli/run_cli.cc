@@ -70,6 +70,7 @@ absl::Status RunCommand(const CLI::App& app, const Flags& flags,
   context.connection = &options;
   context.interrupt = interrupt;
   context.command_line = command_line;
+  if (app.got_subcommand("health")) return RunHealth(flags.health, context);
   if (app.got_subcommand("session")) {
     LH_CLIENT_ASSIGN_OR_RETURN(const auto sessions,
                                SessionClient::Connect(options));
@@ -137,7 +138,9 @@ int Run(const CLI::App& app, const Flags& flags,
     std::fputs("longhand: interrupted\n", stderr);
     return 128 + signal;
   }
-  const int code = ExitCodeFor(status);
+  // What engines of containers understand: 1 is unhealthy, others reserved.
+  const int code =
+      app.got_subcommand("health") ? kExitServerError : ExitCodeFor(status);
   if (code != kExitOutputClosed) {
     std::fputs(FormatError(Describe(app, flags), flags.connection.server,
                            status, flags.connection.verbose)

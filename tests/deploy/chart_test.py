@@ -42,7 +42,7 @@ VARIANTS = {
                     "networkPolicy.enabled=false"),
     "in a mesh": ("tls.enabled=false", "insecureAllowRemotePlaintext=true"),
     "without client certificates": ("tls.clientCertificates=false",),
-    "asked by a command": ("probes.readinessCommand={longhand,info}",),
+    "asked by a command": ("probes.readinessCommand={longhand,health}",),
 }
 
 

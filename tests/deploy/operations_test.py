@@ -36,7 +36,8 @@ class OperationsTest(unittest.TestCase):
         own = set(re.findall(r"`--([a-z][a-z0-9-]*)", text))
         for command in re.findall(r"longhand-server((?:[^`\n]|\\\n)*)", text):
             own |= set(re.findall(r" --([a-z][a-z0-9-]*)", command))
-        own -= {"build-arg", "health-cmd", "server-name", "token-file"}
+        own -= {"build-arg", "cert", "health-cmd", "server-name",
+                "token-file"}
         self.assertEqual(own - flags, set())
 
     def test_every_alert_has_a_section(self):

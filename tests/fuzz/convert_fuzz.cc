@@ -5,6 +5,7 @@
 #include <string>
 #include <variant>
 
+#include "google/protobuf/stubs/logging.h"
 #include "server/convert.h"
 #include "server/session_convert.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -119,6 +120,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace longhand::testing;  // NOLINT
   constexpr void (*kMessages[])(std::string_view) = {
       RunEncode, RunAppend, RunEdit, RunRewind, RunQuery, RunCreate, RunNames};
+  // The library would print a line for every string that is not UTF-8.
+  static auto* const handler = google::protobuf::SetLogHandler(nullptr);
+  static_cast<void>(handler);
   FuzzInput input(data, size);
   const size_t message = input.Choose(std::size(kMessages));
   kMessages[message](input.Rest());

@@ -49,6 +49,14 @@ class ModelTest(wire_case.WireCase):
                          timeout=60)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
 
+    def test_health_by_the_command(self):
+        for service in SERVICES:
+            self.assertEqual(programs.run_client(server, "health", "--service",
+                                                 service), b"SERVING\n")
+        with self.assertRaisesRegex(AssertionError,
+                                    "exited with 1.*SERVICE_UNKNOWN"):
+            programs.run_client(server, "health", "--service", "other")
+
     def test_get_model(self):
         model = connection.models.GetModel(model_pb.GetModelRequest(),
                                            timeout=60).model

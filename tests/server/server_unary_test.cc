@@ -241,9 +241,7 @@ TEST(EncodeBatchTest, ErrorsAreOfOneDocument) {
 
 TEST(EncodeBatchTest, DocumentsInWorkAreBounded) {
   constexpr int kDocuments = 40;
-  // Places enough for more than one stream may use.
   FakeEncoderOptions options;
-  options.encoder.workers = 4;
   options.encoder.max_concurrent_documents = 128;
   TestServer test(LoopbackConfig(), options);
   grpc::ClientContext context;

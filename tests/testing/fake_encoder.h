@@ -27,7 +27,8 @@ constexpr int kFakeLayers = 2;
 constexpr int kFakeHeads = 2;
 
 struct FakeEncoderOptions {
-  EncoderOptions encoder;
+  // Sixteen short requests may run at a time.
+  EncoderOptions encoder = {.workers = 4};
   int hidden_size = 4;
   size_t bytes_per_chunk = 4;
 };
