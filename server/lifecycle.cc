@@ -218,6 +218,29 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
   LogDefaults(model.default_options);
 }
 
+// What the operator gives away must be there: else the kernel ends the process
+// under load, long after the start.
+void CheckMemory(const ServerConfig& config, uint64_t weight_bytes,
+                 uint64_t working_bytes, const SessionManager* sessions) {
+  const MemoryBudget budget = DetectMemoryBudget();
+  const uint64_t session_bytes =
+      sessions == nullptr ? 0 : sessions->stats().memory_limit_bytes;
+  double total = 0;
+  for (const uint64_t bytes :
+       {weight_bytes, working_bytes, session_bytes, config.grpc_memory_bytes}) {
+    total += double(bytes);
+  }
+  if (budget.bytes == 0 || total <= double(budget.bytes)) return;
+  Log(LogLevel::kWarning,
+      "the budgets are more memory than this process may use; lower "
+      "--max-working-bytes, --session-memory-bytes or --grpc-memory-bytes",
+      {{"memory", budget.explanation},
+       {"weight_bytes", weight_bytes},
+       {"max_working_bytes", working_bytes},
+       {"session_memory_bytes", session_bytes},
+       {"grpc_memory_bytes", config.grpc_memory_bytes}});
+}
+
 void LogListening(const ServerConfig& config, const Server& server) {
   Log(LogLevel::kInfo, "listening",
       {{"address", config.listen},
@@ -247,6 +270,8 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(
   LogModel(served, encoder->options());
   LH_ASSIGN_OR_RETURN(SessionParts sessions,
                       OpenSessions(config, encoder.get()));
+  CheckMemory(config, served.info.weight_bytes,
+              encoder->options().max_working_bytes, sessions.manager.get());
   LH_ASSIGN_OR_RETURN(std::unique_ptr<Server> server,
                       Server::Start(config, std::move(served),
                                     std::move(encoder), std::move(sessions)));

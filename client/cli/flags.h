@@ -80,7 +80,7 @@ struct ExplainFlags {
 };
 
 struct HealthFlags {
-  std::string service;  // empty: the server as a whole
+  std::string service;         // empty: the server as a whole
   std::string timeout = "5s";  // see ParseDeadline
 };
 

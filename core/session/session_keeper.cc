@@ -285,7 +285,7 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Restore(
   }
 
   auto resident = std::make_shared<Resident>();
-  resident->own_bytes = memory_.MakePart();
+  resident->own_bytes = memory_.MakePart(key.tenant);
   LH_RETURN_IF_ERROR(Grow(*resident->own_bytes, document->own_bytes(),
                           encoded_bytes + document->own_bytes()));
   resident->encoder = std::move(encoder);
@@ -322,7 +322,7 @@ absl::StatusOr<ChunkRecords> SessionKeeper::ReadChunks(
   while (chunks.size() < head.num_chunks) {
     const uint64_t begin = chunks.size();
     const uint64_t end = std::min(head.num_chunks, begin + kChunksPerRead);
-    const auto guard = memory_.MakePart();
+    const auto guard = memory_.MakePart(key.tenant);
     LH_RETURN_IF_ERROR(Grow(*guard, (end - begin) * chunk_bytes,
                             session_bytes + (end - begin) * chunk_bytes));
     environment_->Yield();
@@ -348,7 +348,7 @@ absl::StatusOr<std::shared_ptr<const ChunkRecord>> SessionKeeper::Charge(
   if (charged->encoded == nullptr) {
     auto encoded = std::make_shared<EncodedChunk>(*chunk->encoded);
     LH_ASSIGN_OR_RETURN(encoded->charge,
-                        Reserve(encoded->bytes(), session_bytes));
+                        Reserve(tenant, encoded->bytes(), session_bytes));
     charged->encoded = std::move(encoded);
     if (trusted) cache_.Keep(tenant, charged->encoded);
   }

@@ -73,12 +73,13 @@ class SessionKeeper {
   absl::Status Delete(const SessionKey& key, const StopCondition& stop);
 
   // Takes memory, making room if needed; for a session that holds
-  // `session_bytes` with it. UNAVAILABLE (OVERLOADED), RESOURCE_EXHAUSTED
-  // (SESSION_TOO_LARGE).
+  // `session_bytes` with it. Room is made by the same tenant's sessions and by
+  // those of tenants that hold more than their share. UNAVAILABLE (OVERLOADED),
+  // RESOURCE_EXHAUSTED (SESSION_TOO_LARGE).
   absl::Status Grow(SessionMemory::Part& part, uint64_t bytes,
                     uint64_t session_bytes);
   absl::StatusOr<std::shared_ptr<const MemoryReservation>> Reserve(
-      uint64_t bytes, uint64_t session_bytes);
+      const std::string& tenant, uint64_t bytes, uint64_t session_bytes);
   // The same chunk, charged to the budget, or another one of the same key that
   // is in memory already.
   absl::StatusOr<std::shared_ptr<const ChunkRecord>> Charge(
@@ -160,8 +161,8 @@ class SessionKeeper {
   absl::Status Bury(const SessionKey& key, SessionState state);
   // Runs `work` while nobody brings the session in; false if it is in memory.
   bool WhileAway(const SessionKey& key, absl::FunctionRef<void()> work);
-  // False if there is nothing left to let go of.
-  bool MakeRoom(uint64_t bytes);
+  // False if there is nothing left that may be let go of for this tenant.
+  bool MakeRoom(const std::string& tenant, uint64_t bytes);
 
   LeaseRequest MakeLeaseRequest() const;
 

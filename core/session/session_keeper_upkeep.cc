@@ -30,31 +30,36 @@ absl::Status SessionKeeper::Grow(SessionMemory::Part& part, uint64_t bytes,
                      {{"limit_bytes", absl::StrCat(limit)}});
   }
   while (!part.Resize(bytes)) {
-    if (MakeRoom(bytes - part.bytes())) continue;
+    if (MakeRoom(part.tenant(), bytes - part.bytes())) continue;
     return MakeError(absl::StatusCode::kUnavailable, "OVERLOADED",
-                     "sessions in use hold all the memory; try again later "
-                     "with the same append_id",
+                     "sessions in use, and what other tenants have a right to, "
+                     "hold all the memory; try again later with the same "
+                     "append_id",
                      {{"limit_bytes", absl::StrCat(limit)}});
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const MemoryReservation>> SessionKeeper::Reserve(
-    uint64_t bytes, uint64_t session_bytes) {
-  std::shared_ptr<SessionMemory::Part> part = memory_.MakePart();
+    const std::string& tenant, uint64_t bytes, uint64_t session_bytes) {
+  std::shared_ptr<SessionMemory::Part> part = memory_.MakePart(tenant);
   LH_RETURN_IF_ERROR(Grow(*part, bytes, session_bytes));
   return SessionMemory::Part::Seal(std::move(part));
 }
 
-bool SessionKeeper::MakeRoom(uint64_t bytes) {
+bool SessionKeeper::MakeRoom(const std::string& tenant, uint64_t bytes) {
   if (cache_.Shrink(bytes) > 0) return true;
+  const auto may_go = [&](const SessionKey& key) {
+    return key.tenant == tenant || memory_.IsOverShare(key.tenant);
+  };
   for (const SessionKey& key : table_.Keys()) {
+    if (!may_go(key)) continue;
     Pin pin = table_.Visit(key);
     if (pin.entry().users == 0 && Release(pin.entry())) return true;
   }
   // A store in this process's memory keeps the chunks, and with them the
   // memory.
-  while (const std::optional<SessionKey> key = table_.TakeRested()) {
+  while (const std::optional<SessionKey> key = table_.TakeRested(may_go)) {
     const uint64_t used = memory_.used_bytes();
     WhileAway(*key, [&] { Bury(*key, SessionState::kEvicted).IgnoreError(); });
     if (memory_.used_bytes() < used) return true;

@@ -104,16 +104,17 @@ absl::StatusOr<SessionInfo> SessionManagerImpl::CreateSession(
   LH_ASSIGN_OR_RETURN(
       SessionDocument document,
       SessionDocument::Create(encoder, keeper_.DocumentOptions(call.tenant)));
-  LH_ASSIGN_OR_RETURN(auto resident, MakeResident(std::move(encoder),
-                                                  std::move(document), life));
+  LH_ASSIGN_OR_RETURN(
+      auto resident,
+      MakeResident(call.tenant, std::move(encoder), std::move(document), life));
   return AddSession(call, std::move(resident));
 }
 
 absl::StatusOr<std::shared_ptr<Resident>> SessionManagerImpl::MakeResident(
-    std::shared_ptr<const DocumentEncoder> encoder, SessionDocument document,
-    absl::Duration ttl) {
+    const std::string& tenant, std::shared_ptr<const DocumentEncoder> encoder,
+    SessionDocument document, absl::Duration ttl) {
   auto resident = std::make_shared<Resident>();
-  resident->own_bytes = keeper_.memory().MakePart();
+  resident->own_bytes = keeper_.memory().MakePart(tenant);
   const uint64_t own = document.own_bytes();
   LH_RETURN_IF_ERROR(keeper_.Grow(*resident->own_bytes, own,
                                   EncodedBytes(document.chunks()) + own));

@@ -88,8 +88,8 @@ class SessionManagerImpl : public SessionManager {
   absl::StatusOr<SessionInfo> AddSession(const SessionCall& call,
                                          std::shared_ptr<Resident> resident);
   absl::StatusOr<std::shared_ptr<Resident>> MakeResident(
-      std::shared_ptr<const DocumentEncoder> encoder, SessionDocument document,
-      absl::Duration ttl);
+      const std::string& tenant, std::shared_ptr<const DocumentEncoder> encoder,
+      SessionDocument document, absl::Duration ttl);
 
   // The steps of Append.
   AppendSituation DescribeAppend(const AppendArgs& args) const;
@@ -180,7 +180,7 @@ class SessionManagerImpl::Resources : public DocumentResources {
 
   absl::StatusOr<std::shared_ptr<const MemoryReservation>> Reserve(
       uint64_t bytes) override {
-    auto reserved = keeper_->Reserve(bytes, session_bytes_ + bytes);
+    auto reserved = keeper_->Reserve(tenant_, bytes, session_bytes_ + bytes);
     if (reserved.ok()) session_bytes_ += bytes;
     return reserved;
   }

@@ -206,9 +206,9 @@ absl::StatusOr<SessionInfo> SessionManagerImpl::Fork(
     document = parent.document;
     digest = parent.digest;
   }
-  LH_ASSIGN_OR_RETURN(
-      auto resident,
-      MakeResident(parent.encoder, SessionDocument(*document), life));
+  LH_ASSIGN_OR_RETURN(auto resident,
+                      MakeResident(call.tenant, parent.encoder,
+                                   SessionDocument(*document), life));
   resident->digest = digest;
   resident->parent = FormatSessionId(id);
   resident->trusted = parent.trusted;
@@ -276,7 +276,7 @@ absl::StatusOr<SessionInfo> SessionManagerImpl::Import(
                      "export the session again");
   }
   LH_RETURN_IF_ERROR(document.status());
-  LH_ASSIGN_OR_RETURN(auto resident, MakeResident(imported.encoder,
+  LH_ASSIGN_OR_RETURN(auto resident, MakeResident(call.tenant, imported.encoder,
                                                   *std::move(document), life));
   resident->digest = head.digest;
   resident->trusted = keeper_.trusts_imports();

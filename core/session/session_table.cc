@@ -1,5 +1,7 @@
 #include "core/session/session_table.h"
 
+#include <algorithm>
+
 namespace longhand {
 
 SessionTable::Pin SessionTable::Use(const SessionKey& key) {
@@ -26,10 +28,12 @@ void SessionTable::NoteRested(const SessionKey& key) {
   rested_places_[key] = rested_.insert(rested_.end(), key);
 }
 
-std::optional<SessionKey> SessionTable::TakeRested() {
+std::optional<SessionKey> SessionTable::TakeRested(
+    absl::FunctionRef<bool(const SessionKey&)> may_go) {
   absl::MutexLock lock(&mutex_);
-  if (rested_.empty()) return std::nullopt;
-  SessionKey key = rested_.front();
+  const auto found = std::find_if(rested_.begin(), rested_.end(), may_go);
+  if (found == rested_.end()) return std::nullopt;
+  SessionKey key = *found;
   ForgetRested(key);
   return key;
 }

@@ -1,5 +1,6 @@
 // SessionTable: the sessions that are in memory or on their way, by name and by
-// time of last use. Thread-safe. No other lock is taken while its own is held.
+// time of last use. Thread-safe. No other lock is taken while its own is held,
+// but by TakeRested's `may_go`.
 #ifndef LONGHAND_CORE_SESSION_SESSION_TABLE_H_
 #define LONGHAND_CORE_SESSION_SESSION_TABLE_H_
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "core/session/session_entry.h"
 
@@ -59,9 +61,11 @@ class SessionTable {
   size_t size() const;
 
   // Sessions that were given back to the store of this process's memory, least
-  // recently used first, for whoever must make room there.
+  // recently used first, for whoever must make room there; takes the first that
+  // `may_go`.
   void NoteRested(const SessionKey& key);
-  std::optional<SessionKey> TakeRested();
+  std::optional<SessionKey> TakeRested(
+      absl::FunctionRef<bool(const SessionKey&)> may_go);
 
  private:
   struct Slot {

@@ -67,6 +67,23 @@ TEST(ServerProcessTest, TheLogSaysWhatRuns) {
   EXPECT_GT(events.at("listening").at("metrics_port"), 0);
 }
 
+TEST(ServerProcessTest, BudgetsOverTheMemoryAreWarnedOf) {
+  for (const bool over : {false, true}) {
+    std::vector<std::string> flags = TinyModel();
+    flags.insert(flags.end(), {"--max-working-bytes", over ? "4096GiB" : "1GiB",
+                               "--session-memory-bytes", "64MiB",
+                               "--grpc-memory-bytes", "64MiB"});
+    ServerProcess process(flags);
+    ASSERT_NE(process.WaitForAddress(), "") << process.Log();
+    const auto warning = HasSubstr("the budgets are more memory");
+    if (over) {
+      EXPECT_THAT(process.Log(), warning);
+    } else {
+      EXPECT_THAT(process.Log(), Not(warning));
+    }
+  }
+}
+
 TEST(ServerProcessTest, DocumentsDoNotReachTheLog) {
   std::vector<std::string> flags = TinyModel();
   flags.insert(flags.end(), {"--log-level", "debug"});

@@ -161,6 +161,46 @@ TEST_F(SessionUpkeepTest, IdleSessionsMakeRoomOldestFirst) {
   EXPECT_TRUE(Append(sessions.back(), MakeAppend(200, Ids(1))).ok());
 }
 
+TEST_F(SessionUpkeepTest, ATenantKeepsItsShare) {
+  // Room for about twelve sessions: four of b's are less than its half.
+  options_.max_memory_bytes = 60'000;
+  options_.max_cache_bytes = 0;
+  const SessionCall other{.tenant = "b"};
+  std::vector<SessionId> kept;
+  for (int i = 0; i < 4; ++i) {
+    kept.push_back(NewSession("b"));
+    ASSERT_TRUE(
+        manager().Append(other, kept.back(), MakeAppend(0, Ids(100, i))).ok());
+  }
+  // They are the least recently used ones, and a fills all there is.
+  std::vector<SessionId> flood;
+  for (int i = 0; i < 30; ++i) {
+    flood.push_back(NewSession("a"));
+    MustAppend(flood.back(), 0, Ids(100, i));
+    EXPECT_LE(used(), options_.max_memory_bytes);
+  }
+  EXPECT_EQ(ReasonOf(Append(flood.front(), MakeAppend(100, Ids(1))).status()),
+            "SESSION_EVICTED");
+  for (const SessionId& id : kept) {
+    EXPECT_TRUE(manager().GetSession(other, id).ok());
+  }
+
+  // A third tenant gets its share from who has more than that.
+  std::vector<SessionId> late;
+  const SessionCall third{.tenant = "c"};
+  for (int i = 0; i < 3; ++i) {
+    late.push_back(NewSession("c"));
+    ASSERT_TRUE(
+        manager().Append(third, late.back(), MakeAppend(0, Ids(100, i))).ok());
+  }
+  for (const SessionId& id : kept) {
+    EXPECT_TRUE(manager().GetSession(other, id).ok());
+  }
+  for (const SessionId& id : late) {
+    EXPECT_TRUE(manager().GetSession(third, id).ok());
+  }
+}
+
 TEST_F(SessionUpkeepTest, TheStoresOwnLimitLeavesGravestones) {
   store_options_.max_bytes = 1;
   OpenStore();
