@@ -4,8 +4,9 @@
 Finds the peak with a closed loop, then offers multiples of it in an open loop,
 where documents come whether or not earlier ones are answered. Each document has
 a deadline. Prints goodput (tokens of answers in time) as a share of the peak,
-latencies of answers and of refusals, late answers, and the server's memory; a
-last step offers half of the peak again. The server listens on a free loopback
+latencies of answers and of refusals, late answers, the slowest `longhand health`
+(its start included) and the server's memory; a last step offers half of the peak
+again. The server listens on a free loopback
 port and is stopped again. The load runs on the same cores as the server.
 
 Usage: overload.py --server FILE --client FILE --model DIRECTORY --text FILE
@@ -20,6 +21,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 import measure
 
@@ -39,6 +42,36 @@ def load(arguments, server, *flags):
     if done.returncode not in (0, 1) or not done.stdout:
         sys.exit(f"longhand load exited with {done.returncode}: {done.stderr}")
     return json.loads(done.stdout)["total"]
+
+
+class HealthChecks:
+    """Asks for the server's health twice a second while it is entered."""
+
+    def __init__(self, client, address):
+        self.command = [client, "health", "--server", address]
+        self.ended = threading.Event()
+        self.seconds = []
+        self.error = None
+        self.thread = threading.Thread(target=self.ask)
+
+    def ask(self):
+        while not self.ended.wait(0.5):
+            begin = time.monotonic()
+            done = subprocess.run(self.command, capture_output=True, text=True,
+                                  env=measure.clean_environment(), check=False)  # fmt: skip
+            if done.returncode != 0:
+                self.error = done.stderr
+            self.seconds.append(time.monotonic() - begin)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        self.ended.set()
+        self.thread.join()
+        if self.error is not None and kind is None:
+            sys.exit(f"longhand health failed: {self.error}")
 
 
 def resident_mib(server, field):
@@ -76,15 +109,17 @@ def main():
               f"p50 {milliseconds(peak['latency'], 'p50'):.0f} ms, "
               f"p99 {milliseconds(peak['latency'], 'p99'):.0f} ms")  # fmt: skip
         print("  load  goodput  p50 ms  p99 ms  refused  p50 ms  p99 ms"
-              "  expired    RSS MiB")  # fmt: skip
+              "  expired  health ms    RSS MiB")  # fmt: skip
         documents = rate(peak) / arguments.tokens
         for factor in map(float, arguments.factors.split(",")):
-            total = load(arguments, server, "--rate", factor * documents,
-                         "--max-outstanding", 5000)  # fmt: skip
+            with HealthChecks(arguments.client, server.address) as health:
+                total = load(arguments, server, "--rate", factor * documents,
+                             "--max-outstanding", 5000)  # fmt: skip
             row = {
                 "factor": factor,
                 "goodput": rate(total) / rate(peak),
                 "total": total,
+                "health_seconds": health.seconds,
                 "resident_mib": resident_mib(server, "VmRSS"),
             }
             rows.append(row)
@@ -95,6 +130,7 @@ def main():
                   f"{total['rejected']:8d} {milliseconds(refused, 'p50'):7.1f} "
                   f"{milliseconds(refused, 'p99'):7.1f} "
                   f"{total['deadline_exceeded']:8d} "
+                  f"{max(health.seconds) * 1000:10.0f} "
                   f"{row['resident_mib']:10.0f}", flush=True)  # fmt: skip
         print(f"most memory at any time: {resident_mib(server, 'VmHWM'):.0f} MiB")
     if arguments.output:

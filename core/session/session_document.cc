@@ -66,6 +66,10 @@ uint64_t SessionDocument::num_tokens() const {
 }
 std::string SessionDocument::tail() const { return impl_->tail(); }
 uint64_t SessionDocument::own_bytes() const { return impl_->own_bytes(); }
+
+uint64_t SessionDocument::encoded_bytes() const {
+  return impl_->encoded_bytes();
+}
 const DocumentEncoder& SessionDocument::encoder() const {
   return impl_->encoder();
 }

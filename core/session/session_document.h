@@ -116,7 +116,9 @@ class SessionDocument {
   bool closed() const;
   // As SessionHead.tail.
   std::string tail() const;
-  // Bytes in memory besides encoded chunks.
+  // Bytes in memory: what the encoder made of final chunks, which other
+  // documents may share, and everything else.
+  uint64_t encoded_bytes() const;
   uint64_t own_bytes() const;
   const DocumentEncoder& encoder() const;
 

@@ -29,9 +29,12 @@ uint64_t LengthOf(const Content& content) {
 
 }  // namespace
 
-uint64_t BytesOf(absl::Span<const std::shared_ptr<const ChunkRecord>> records) {
-  uint64_t bytes = records.size() * sizeof(records[0]);
-  for (const auto& record : records) bytes += record->own_bytes();
+RecordBytes BytesOf(
+    absl::Span<const std::shared_ptr<const ChunkRecord>> records) {
+  RecordBytes bytes{.own = records.size() * sizeof(records[0])};
+  for (const auto& record : records) {
+    bytes += {record->own_bytes(), record->encoded->bytes()};
+  }
   return bytes;
 }
 

@@ -20,8 +20,19 @@
 
 namespace longhand {
 
-// In memory, what was encoded left out.
-uint64_t BytesOf(absl::Span<const std::shared_ptr<const ChunkRecord>> records);
+// In memory.
+struct RecordBytes {
+  uint64_t own = 0;
+  uint64_t encoded = 0;
+
+  RecordBytes& operator+=(const RecordBytes& other) {
+    own += other.own;
+    encoded += other.encoded;
+    return *this;
+  }
+};
+RecordBytes BytesOf(
+    absl::Span<const std::shared_ptr<const ChunkRecord>> records);
 
 class SessionDocument::Impl {
  public:
@@ -57,9 +68,10 @@ class SessionDocument::Impl {
   }
   std::string tail() const;
   uint64_t own_bytes() const {
-    return sizeof(*this) + records_bytes_ + BytesOf(known_tail()) +
+    return sizeof(*this) + records_bytes_.own + BytesOf(known_tail()).own +
            cutter_.own_bytes() + index_->bytes();
   }
+  uint64_t encoded_bytes() const { return records_bytes_.encoded; }
 
  private:
   // Checks `content`, to be put at `offset` into a document that then has
@@ -120,7 +132,7 @@ class SessionDocument::Impl {
   ChunkRecords chunks_;
   // Of chunks_; shared with copies, which have mostly the same chunks.
   std::shared_ptr<PastIndexSlot> index_ = std::make_shared<PastIndexSlot>();
-  uint64_t records_bytes_ = 0;  // of chunks_
+  RecordBytes records_bytes_;  // of chunks_; summed up as they come
   bool closed_ = false;
   std::optional<ChunkRecords> with_tail_;
 };

@@ -112,7 +112,7 @@ SessionInfo MakeInfo(const SessionKey& key, const Resident& resident) {
   info.encoded_offset = document.encoded_offset();
   info.num_chunks = document.chunks().size();
   info.num_tokens = document.num_tokens();
-  info.state_bytes = EncodedBytes(document.chunks());
+  info.state_bytes = document.encoded_bytes();
   info.resident = true;
   info.digest = place.digest;
   info.generation = place.generation;
@@ -120,12 +120,6 @@ SessionInfo MakeInfo(const SessionKey& key, const Resident& resident) {
   info.expire_time = resident.expire_time();
   info.parent = resident.parent;
   return info;
-}
-
-uint64_t EncodedBytes(const ChunkRecords& chunks) {
-  uint64_t bytes = 0;
-  for (const auto& chunk : chunks) bytes += chunk->encoded->bytes();
-  return bytes;
 }
 
 }  // namespace longhand

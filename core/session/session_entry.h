@@ -137,9 +137,6 @@ SessionInfo MakeInfo(const SessionKey& key, const SessionHead& head,
 // Of one in memory. REQUIRES: its entry's mutex.
 SessionInfo MakeInfo(const SessionKey& key, const Resident& resident);
 
-// Bytes of the chunks that the encoder made.
-uint64_t EncodedBytes(const ChunkRecords& chunks);
-
 }  // namespace longhand
 
 #endif  // LONGHAND_CORE_SESSION_SESSION_ENTRY_H_

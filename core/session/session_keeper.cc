@@ -276,7 +276,6 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Restore(
   LH_ASSIGN_OR_RETURN(auto encoder,
                       OpenEncoder(head.options, head.fingerprint));
   LH_ASSIGN_OR_RETURN(ChunkRecords chunks, ReadChunks(key, head, *encoder));
-  const uint64_t encoded_bytes = EncodedBytes(chunks);
   auto document = SessionDocument::Restore(encoder, DocumentOptions(key.tenant),
                                            head, std::move(chunks));
   if (!document.ok()) {
@@ -287,7 +286,7 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Restore(
   auto resident = std::make_shared<Resident>();
   resident->own_bytes = memory_.MakePart(key.tenant);
   LH_RETURN_IF_ERROR(Grow(*resident->own_bytes, document->own_bytes(),
-                          encoded_bytes + document->own_bytes()));
+                          document->encoded_bytes() + document->own_bytes()));
   resident->encoder = std::move(encoder);
   resident->create_time = head.create_time;
   resident->ttl = head.ttl;

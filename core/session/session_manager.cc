@@ -116,8 +116,8 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionManagerImpl::MakeResident(
   auto resident = std::make_shared<Resident>();
   resident->own_bytes = keeper_.memory().MakePart(tenant);
   const uint64_t own = document.own_bytes();
-  LH_RETURN_IF_ERROR(keeper_.Grow(*resident->own_bytes, own,
-                                  EncodedBytes(document.chunks()) + own));
+  LH_RETURN_IF_ERROR(
+      keeper_.Grow(*resident->own_bytes, own, document.encoded_bytes() + own));
   resident->encoder = std::move(encoder);
   resident->document =
       std::make_shared<const SessionDocument>(std::move(document));

@@ -155,7 +155,7 @@ absl::Status SessionManagerImpl::ComputeAppend(Pin& pin,
                                                const SessionDocument& old,
                                                NewContent* made) {
   Resident& resident = *pin.resident;
-  const uint64_t old_bytes = EncodedBytes(old.chunks()) + old.own_bytes();
+  const uint64_t old_bytes = old.encoded_bytes() + old.own_bytes();
   const uint64_t more_bytes = ContentBytes(args.content);
   // What the content takes by itself comes first, before it is copied.
   LH_RETURN_IF_ERROR(keeper_.Grow(*resident.own_bytes,
@@ -187,9 +187,9 @@ absl::Status SessionManagerImpl::ComputeAppend(Pin& pin,
   made->chunks = MakeChunkResults(
       encoder, next.chunks(),
       size_t(std::min<uint64_t>(made->first_chunk, next.chunks().size())), {});
-  LH_RETURN_IF_ERROR(keeper_.Grow(
-      *resident.own_bytes, std::max(old.own_bytes(), next.own_bytes()),
-      EncodedBytes(next.chunks()) + next.own_bytes()));
+  LH_RETURN_IF_ERROR(keeper_.Grow(*resident.own_bytes,
+                                  std::max(old.own_bytes(), next.own_bytes()),
+                                  next.encoded_bytes() + next.own_bytes()));
   made->document.emplace(std::move(next));
   return absl::OkStatus();
 }

@@ -89,7 +89,7 @@ absl::Status SessionManagerImpl::ComputeEdit(Pin& pin, const SessionCall& call,
                                              NewContent* made) {
   Resident& resident = *pin.resident;
   const DocumentEncoder& encoder = *resident.encoder;
-  const uint64_t old_bytes = EncodedBytes(old.chunks()) + old.own_bytes();
+  const uint64_t old_bytes = old.encoded_bytes() + old.own_bytes();
   const uint64_t more_bytes = ContentBytes(args.content);
   LH_RETURN_IF_ERROR(keeper_.Grow(*resident.own_bytes,
                                   old.own_bytes() + more_bytes,
@@ -128,7 +128,7 @@ absl::Status SessionManagerImpl::ComputeEdit(Pin& pin, const SessionCall& call,
   }
   LH_RETURN_IF_ERROR(keeper_.Grow(*resident.own_bytes,
                                   std::max(old.own_bytes(), next.own_bytes()),
-                                  EncodedBytes(chunks) + next.own_bytes()));
+                                  next.encoded_bytes() + next.own_bytes()));
   made->document.emplace(std::move(next));
   return absl::OkStatus();
 }

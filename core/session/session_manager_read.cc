@@ -146,8 +146,7 @@ absl::Status SessionManagerImpl::AnswerQuestions(
   for (const Content& content : args.questions) {
     LH_ASSIGN_OR_RETURN(questions.emplace_back(), Tokenize(encoder, content));
   }
-  Resources resources(&keeper_, pin,
-                      EncodedBytes(seen->chunks()) + seen->own_bytes());
+  Resources resources(&keeper_, pin, seen->encoded_bytes() + seen->own_bytes());
   SessionDocument document(*seen);
   LH_ASSIGN_OR_RETURN(const ChunkRecords chunks,
                       document.WithTail(resources, call.stop));

@@ -114,6 +114,11 @@ RC_GTEST_PROP(SessionDocument, AnyHistoryIsTheContent, ()) {
     SessionDocument fresh = MakeDocument(encoder);
     Append(fresh, twin.text);
     RC_ASSERT(twin.document.chunks().size() == fresh.chunks().size());
+    uint64_t encoded_bytes = 0;
+    for (const auto& chunk : twin.document.chunks()) {
+      encoded_bytes += chunk->encoded->bytes();
+    }
+    RC_ASSERT(twin.document.encoded_bytes() == encoded_bytes);
     RC_ASSERT(twin.document.tail() == fresh.tail());
     // And a store takes it.
     auto restored = SessionDocument::Restore(
