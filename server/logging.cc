@@ -7,9 +7,16 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/strings.h"
+#include "google/protobuf/stubs/common.h"
 #include "server/log_limiter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
+
+// Protobuf 22 replaced its own logging by Abseil's.
+#define LONGHAND_PROTOBUF_LOGS (GOOGLE_PROTOBUF_VERSION < 4022000)
+#if LONGHAND_PROTOBUF_LOGS
+#include "google/protobuf/stubs/logging.h"
+#endif
 
 namespace longhand {
 namespace {
@@ -85,6 +92,20 @@ void RouteGrpcLogs() { gpr_set_log_function(&LogFromGrpc); }
 void RouteGrpcLogs() {}
 #endif
 
+#if LONGHAND_PROTOBUF_LOGS
+void LogFromProtobuf(google::protobuf::LogLevel level, const char*, int,
+                     const std::string& message) {
+  // Anybody can cause one, by a string that is not UTF-8.
+  Log(level < google::protobuf::LOGLEVEL_WARNING ? LogLevel::kDebug
+                                                 : LogLevel::kWarning,
+      "protobuf", {{"message", message}});
+}
+
+void RouteProtobufLogs() { google::protobuf::SetLogHandler(&LogFromProtobuf); }
+#else
+void RouteProtobufLogs() {}
+#endif
+
 }  // namespace
 
 void InitLogging(const LogOptions& options) {
@@ -96,6 +117,7 @@ void InitLogging(const LogOptions& options) {
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
   RouteGrpcLogs();
+  RouteProtobufLogs();
 }
 
 std::string FormatLogLine(LogFormat format, LogLevel level,

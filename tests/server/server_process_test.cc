@@ -103,6 +103,30 @@ TEST(ServerProcessTest, DocumentsDoNotReachTheLog) {
   EXPECT_THAT(process.Log(), Not(HasSubstr("canary")));
 }
 
+TEST(ServerProcessTest, ClientsCannotFloodTheLog) {
+  ServerProcess process(TinyModel());
+  const std::string address = process.WaitForAddress();
+  ASSERT_NE(address, "") << process.Log();
+  auto stub = v1::EncoderService::NewStub(ChannelTo(address));
+  v1::EncodeRequest request;
+  request.set_text("text");
+  // Protobuf itself complains of a string that is not UTF-8.
+  request.mutable_options()->set_mechanism("\xff");
+  for (int i = 0; i < 200; ++i) {
+    grpc::ClientContext context;
+    v1::EncodeResponse response;
+    EXPECT_FALSE(stub->Encode(&context, request, &response).ok());
+  }
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.WaitForExit(), 0);
+  std::istringstream lines(process.Log());
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+  }
+  EXPECT_LT(count, 100);
+}
+
 TEST(ServerProcessTest, ASecondSignalEndsTheDrain) {
   ServerProcess process(TinyModel());
   const std::string address = process.WaitForAddress();
