@@ -3,9 +3,10 @@
 #   docker build -t longhand .                      with the default model
 #   docker build -t longhand --build-arg WITH_MODEL=0 .   mount one at /models
 #
-# It runs as user 65532, with a read-only root, and without a shell. Inside the
-# container the server listens on loopback until it is given an address and
-# certificates: docs/operations.md, "Container".
+# It runs as user 65532 and needs no root that can be written to. The engine
+# starts the server itself, without a shell between them; Debian's shell is in
+# the image. Inside the container the server listens on loopback until it is
+# given an address and certificates: docs/operations.md, "Container".
 
 ARG BASE_IMAGE=debian:trixie-slim
 # Another one where packages come through a mirror with an authority of its own.
@@ -16,7 +17,12 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 # First what changes seldom.
 COPY tools/common.sh tools/setup tools/get_model tools/
-RUN tools/setup && rm -rf /var/lib/apt/lists/*
+RUN tools/setup --no-model && rm -rf /var/lib/apt/lists/*
+ARG WITH_MODEL=1
+RUN mkdir -p /out/models && \
+    if [ "$WITH_MODEL" = 1 ]; then \
+      tools/get_model && cp -r models/. /out/models/; \
+    fi
 COPY CMakeLists.txt LICENSE ./
 COPY cmake cmake
 COPY proto proto
@@ -36,11 +42,6 @@ RUN --mount=type=cache,target=/ccache \
     strip -o /out/bin/longhand build/bin/longhand && \
     tools/runtime_packages /out/bin/longhand-server /out/bin/longhand \
       > /out/packages.txt && cat /out/packages.txt
-ARG WITH_MODEL=1
-RUN mkdir -p /out/models && \
-    if [ "$WITH_MODEL" = 1 ]; then \
-      tools/get_model && cp -r models/. /out/models/; \
-    fi
 
 # --- Debian with the shared libraries of the programs, and the programs
 FROM ${BASE_IMAGE} AS runtime

@@ -43,6 +43,14 @@ VARIANTS = {
     "in a mesh": ("tls.enabled=false", "insecureAllowRemotePlaintext=true"),
     "without client certificates": ("tls.clientCertificates=false",),
     "asked by a command": ("probes.readinessCommand={longhand,health}",),
+    "other peers": (
+        "service.type=NodePort", "sessions.store=redis",
+        "sessions.redis.address=cache.example:6379",
+        "networkPolicy.dns[0].ipBlock.cidr=169.254.20.10/32",
+        "networkPolicy.extraIngress[0].from[0].ipBlock.cidr=203.0.113.0/24",
+        "networkPolicy.extraIngress[0].ports[0].port=grpc",
+        "networkPolicy.extraEgress[0].to[0].ipBlock.cidr=192.0.2.10/32",
+        "networkPolicy.extraEgress[0].ports[0].port=6379"),
 }
 
 
@@ -50,10 +58,30 @@ def values_of(settings):
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def helm_template(*settings):
+def helm_template(*settings, chart=CHART, options=()):
     return subprocess.run(
-        [HELM, "template", "longhand", CHART, "--kube-version", "1.30.0",
-         *values_of(settings)], capture_output=True, text=True, check=False)
+        [HELM, "template", "longhand", chart, "--kube-version", "1.30.0",
+         *options, *values_of(settings)],
+        capture_output=True, text=True, check=False)
+
+
+def notes(*settings):
+    """NOTES.txt, which `helm template` leaves out: rendered as a template."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / "longhand"
+        shutil.copytree(CHART, copy)
+        text = (CHART / "templates/NOTES.txt").read_text()
+        (copy / "templates/notes.yaml").write_text(
+            '{{- define "test.notes" -}}\n' + text + "\n{{- end -}}\n"
+            'notes: {{ include "test.notes" . | toJson }}\n')
+        result = helm_template(
+            *settings, chart=copy,
+            options=("--namespace", "longhand", "--show-only",
+                     "templates/notes.yaml"))
+    if result.returncode != 0:
+        raise AssertionError(result.stderr)
+    (document,) = deployment.load_all(result.stdout)
+    return document["notes"]
 
 
 class ValuesTest(unittest.TestCase):
@@ -164,10 +192,70 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(
             kubernetes_test.pod(documents)["terminationGracePeriodSeconds"], 77)
 
+    def policy(self, *settings):
+        return deployment.one(self.render(*settings), "NetworkPolicy")["spec"]
+
     def test_egress_port_is_that_of_redis(self):
-        documents = self.render(*VARIANTS["everything"])
-        egress = deployment.one(documents, "NetworkPolicy")["spec"]["egress"]
+        egress = self.policy(*VARIANTS["everything"])["egress"]
         self.assertEqual(egress[-1]["ports"][0]["port"], 6380)
+
+    def test_rules_are_added_to_the_network_policy(self):
+        plain = self.policy("sessions.store=redis",
+                            "sessions.redis.address=cache.example:6379")
+        more = self.policy(*VARIANTS["other peers"])
+        self.assertEqual(more["ingress"][:-1], plain["ingress"])
+        self.assertEqual(more["ingress"][-1], {
+            "from": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
+            "ports": [{"port": "grpc"}]})
+        self.assertEqual(more["egress"][1:-1], plain["egress"][1:])
+        self.assertEqual(more["egress"][-1], {
+            "to": [{"ipBlock": {"cidr": "192.0.2.10/32"}}],
+            "ports": [{"port": 6379}]})
+
+    def test_dns_replaces_the_peers_and_keeps_the_ports(self):
+        plain = self.policy()["egress"][0]
+        other = self.policy(
+            "networkPolicy.dns[0].ipBlock.cidr=169.254.20.10/32")["egress"][0]
+        self.assertEqual(other["to"],
+                         [{"ipBlock": {"cidr": "169.254.20.10/32"}}])
+        self.assertIn("kube-system", str(plain["to"]))
+        self.assertEqual(other["ports"], plain["ports"])
+
+    def test_protocol_of_the_ports(self):
+        """A mesh takes `grpc` for HTTP/2 in plaintext."""
+        for settings, protocol in ((VARIANTS["default"], "tls"),
+                                   (VARIANTS["in a mesh"], "grpc")):
+            named = [port["appProtocol"] for document in self.render(*settings)
+                     if document["kind"] == "Service"
+                     for port in document["spec"]["ports"]
+                     if port["name"] == "grpc"]
+            self.assertEqual(named, [protocol] * 2)
+
+    def test_notes_have_the_names_of_the_recipe(self):
+        """Those of the certificate in docs/operations.md."""
+        page = (deployment.ROOT / "docs/operations.md").read_text()
+        (domain,) = re.findall(r"^domain=(\S+)$", page, re.M)
+        recipe = set(re.findall(r"DNS:([\w.*-]+)",
+                                page.replace("$domain", domain)))
+        recipe -= {"localhost", "alice.example"}
+        text = notes()
+        self.assertIn(f"longhand.{domain}:50051", text)
+        self.assertIn(f"dns:///longhand-headless.{domain}:50051", text)
+        names = re.search(r"those of the pods:\n((?:    .*\n)+)", text).group(1)
+        self.assertEqual(set(re.split(r"[,\s]+", names.strip())), recipe)
+
+    def test_notes_say_what_the_network_policy_keeps_out(self):
+        redis = ("sessions.store=redis", "sessions.redis.address=a:1")
+        for word, settings in (
+                ("networkPolicy.extraIngress the", ("service.type=NodePort",)),
+                ("needs networkPolicy.extraEgress", redis),
+                ("NodeLocal DNSCache", ())):
+            with self.subTest(word):
+                self.assertIn(word, notes(*settings))
+                self.assertNotIn(word, notes(*VARIANTS["other peers"]))
+                self.assertNotIn(word, notes(
+                    *settings, "networkPolicy.enabled=false"))
+        self.assertNotIn("come from no pod", notes())
 
     def test_refused(self):
         for settings, message in (
@@ -177,19 +265,27 @@ class ChartTest(unittest.TestCase):
                 (("insecureAllowRemotePlaintext=true",), "tls.enabled"),
                 (("sessions.store=redis",), "sessions.redis.address"),
                 (("sessions.store=disk",), "store"),
+                (("networkPolicy.dns[0].cidr=10.0.0.1/32",), "dns"),
+                (("networkPolicy.extraEgress[0].from[0].x=y",), "extraEgress"),
+                (("networkPolicy.extraIngress.from=x",), "extraIngress"),
                 (("config.listen=x",), "config.listen")):
             with self.subTest(settings):
                 result = helm_template(*settings)
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(message, result.stderr)
 
-    def test_base_is_up_to_date(self):
+    def test_rendered_files_are_up_to_date(self):
         with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "longhand.yaml"
-            subprocess.run([deployment.DEPLOY / "render", path], check=True,
+            folder = pathlib.Path(folder)
+            subprocess.run([deployment.DEPLOY / "render", folder], check=True,
                            env={**os.environ, "HELM": HELM})
-            self.assertEqual(path.read_text(), deployment.BASE.read_text(),
-                             "run deploy/render")
+            made = {path.relative_to(folder) for path in folder.rglob("*.yaml")}
+            self.assertEqual(len(made), 2)
+            for path in made:
+                self.assertEqual(
+                    (folder / path).read_text(),
+                    (deployment.DEPLOY / "kustomize" / path).read_text(),
+                    "run deploy/render")
 
 
 if __name__ == "__main__":

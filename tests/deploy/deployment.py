@@ -16,6 +16,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 BASE = DEPLOY / "kustomize/base/longhand.yaml"
+MONITORING = DEPLOY / "kustomize/components/monitoring/monitoring.yaml"
 SERVER = os.environ.get("DEPLOY_SERVER", "")
 SCHEMAS = pathlib.Path(os.environ.get("DEPLOY_SCHEMAS", "missing"))
 # The oldest version that the chart supports, and a new one.

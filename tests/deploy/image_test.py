@@ -51,6 +51,14 @@ class DockerfileTest(unittest.TestCase):
         for label in ("title", "version", "revision", "licenses"):
             self.assertIn(f"org.opencontainers.image.{label}", last["LABEL"])
 
+    def test_model_is_fetched_only_if_it_is_wanted(self):
+        steps = [rest for word, rest in instructions() if word == "RUN"]
+        (setup,) = [step for step in steps if "tools/setup" in step]
+        self.assertIn("tools/setup --no-model", setup)
+        (model,) = [step for step in steps if "tools/get_model" in step]
+        self.assertRegex(model, r'if \[ "\$WITH_MODEL" = 1 \]; then\s+'
+                                r"tools/get_model .*fi$")
+
     def test_nothing_is_fetched_by_address(self):
         for word, rest in instructions():
             self.assertNotEqual(word, "ADD")

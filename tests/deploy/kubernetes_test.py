@@ -23,6 +23,10 @@ def base():
     return deployment.load_all(deployment.BASE.read_text())
 
 
+def monitoring():
+    return deployment.load_all(deployment.MONITORING.read_text())
+
+
 def pod(documents):
     return deployment.one(documents, "StatefulSet")["spec"]["template"]["spec"]
 
@@ -64,7 +68,7 @@ def restricted_violations(spec):
 class SchemaTest(unittest.TestCase):
 
     def check(self, documents):
-        self.assertGreater(len(documents), 5)
+        self.assertGreater(len(documents), 1)
         for version in deployment.KUBERNETES_VERSIONS:
             schemas = deployment.kubernetes_schemas(version)
             for document in documents:
@@ -73,12 +77,29 @@ class SchemaTest(unittest.TestCase):
 
     def test_base(self):
         self.check(base())
+        self.assertGreater(len(base()), 5)
+
+    def test_monitoring(self):
+        self.check(monitoring())
+
+    def test_base_needs_no_definitions_of_others(self):
+        """Without the Prometheus operator's CRDs kubectl apply refuses its
+        kinds: those are in the component."""
+        for document in base():
+            self.assertIn(document["apiVersion"], deployment.API_GROUPS)
+        self.assertEqual({document["kind"] for document in monitoring()},
+                         {"PrometheusRule", "ServiceMonitor"})
+        component = deployment.load(
+            deployment.MONITORING.parent / "kustomization.yaml")
+        self.assertEqual(component["kind"], "Component")
+        self.assertEqual(component["resources"], [deployment.MONITORING.name])
 
     def test_broken_manifests_are_found(self):
         schemas = deployment.kubernetes_schemas("1.37.0")
 
         def broken(kind, change):
-            document = copy.deepcopy(deployment.one(base(), kind))
+            document = copy.deepcopy(
+                deployment.one(base() + monitoring(), kind))
             change(document["spec"])
             return deployment.errors_of(document, schemas)
 
@@ -107,20 +128,39 @@ class SchemaTest(unittest.TestCase):
         with self.assertRaises(yaml.YAMLError):
             deployment.load_all("a: 1\nb: 2\na: 3\n")
 
-    def test_overlay(self):
+    def overlay(self, folder):
         if shutil.which("kubectl") is None:
             self.skipTest("kubectl, which builds the overlay, is not installed")
         result = subprocess.run(
-            ["kubectl", "kustomize",
-             deployment.DEPLOY / "kustomize/overlays/example"],
+            ["kubectl", "kustomize", folder / "overlays/example"],
             capture_output=True, text=True, check=True)
-        documents = deployment.load_all(result.stdout)
+        return deployment.load_all(result.stdout)
+
+    def test_overlay(self):
+        documents = self.overlay(deployment.DEPLOY / "kustomize")
         self.check(documents)
         self.assertEqual(restricted_violations(pod(documents)), [])
         container = pod(documents)["containers"][0]
         self.assertIn("@sha256:", container["image"])
         mounts = {mount["name"] for mount in container["volumeMounts"]}
         self.assertIn("redis", mounts)
+        for document in monitoring():
+            metadata = deployment.one(documents, document["kind"])["metadata"]
+            self.assertEqual(metadata["namespace"], "longhand")
+            self.assertTrue(metadata["labels"]["release"])
+
+    def test_overlay_without_monitoring(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copied = pathlib.Path(folder) / "kustomize"
+            shutil.copytree(deployment.DEPLOY / "kustomize", copied)
+            path = copied / "overlays/example/kustomization.yaml"
+            settings = deployment.load(path)
+            self.assertEqual(settings.pop("components"),
+                             ["../../components/monitoring"])
+            path.write_text(yaml.safe_dump(settings))
+            documents = self.overlay(copied)
+        self.assertLessEqual({document["apiVersion"] for document in documents},
+                             set(deployment.API_GROUPS))
 
 
 class PodTest(unittest.TestCase):
@@ -181,7 +221,7 @@ class PodTest(unittest.TestCase):
             selector = deployment.one(documents, kind)["spec"][key]
             self.assertLessEqual(selector["matchLabels"].items(),
                                  labels.items())
-        monitor = deployment.one(documents, "ServiceMonitor")["spec"]
+        monitor = deployment.one(monitoring(), "ServiceMonitor")["spec"]
         self.assertLessEqual(monitor["selector"]["matchLabels"].items(),
                              headless["metadata"]["labels"].items())
 
@@ -194,7 +234,7 @@ class PodTest(unittest.TestCase):
             self.assertTrue(rule["to"] and rule["ports"])
 
     def test_rules_are_those_of_prometheus(self):
-        rule = deployment.one(base(), "PrometheusRule")
+        rule = deployment.one(monitoring(), "PrometheusRule")
         self.assertEqual(
             rule["spec"],
             deployment.load(deployment.DEPLOY / "prometheus/rules.yaml"))

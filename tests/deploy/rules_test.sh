@@ -23,11 +23,13 @@ for alert in $(sed -n 's/^ *- alert: //p' rules.yaml); do
   }
 done
 
-# The tests see a rule that does not fire, and one that never clears.
+# The tests see a rule that does not fire, one that never clears, and one that
+# divides by calls what is counted by requests.
 mkdir -p "$dir/broken"
 cp rules_test.yaml "$dir/broken/"
 for change in 's/longhand_session_store_up == 0/longhand_session_store_up == 2/' \
-              's/longhand_checksum_failures_total\[15m\]/longhand_checksum_failures_total[9h]/'; do
+              's/longhand_checksum_failures_total\[15m\]/longhand_checksum_failures_total[9h]/' \
+              's/longhand_admission_queue_wait_seconds_count/grpc_server_started_total/'; do
   sed "$change" rules.yaml > "$dir/broken/rules.yaml"
   if cmp -s rules.yaml "$dir/broken/rules.yaml"; then
     echo "the change $change changes nothing" >&2
