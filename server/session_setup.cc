@@ -88,9 +88,9 @@ absl::StatusOr<std::unique_ptr<SessionStore>> OpenStore(
   LH_ASSIGN_OR_RETURN(SessionStoreFactory * open,
                       SessionStoreRegistry().Find(config.store));
   SessionStoreOptions options = config.store_options;
-  // The memory store keeps the very chunks that the manager accounts for; the
-  // other half is for sessions that are in use.
-  options.max_bytes = memory_bytes / 2;
+  // The memory store keeps the very chunks that the manager accounts for, and
+  // the manager knows whose turn it is to go: the store's limit comes second.
+  options.max_bytes = memory_bytes;
   LH_ASSIGN_OR_RETURN(options.password,
                       ReadPassword(config.redis_password_file));
   return open(options);

@@ -75,6 +75,11 @@ void Resident::Settle(const SessionWrite& write, bool survives_crash) {
   if (!dirty()) dirty_since = absl::InfiniteFuture();
 }
 
+bool IsGravestone(const SessionHead& head) {
+  return head.state == SessionState::kExpired ||
+         head.state == SessionState::kEvicted;
+}
+
 SessionInfo MakeInfo(const SessionKey& key, const SessionHead& head,
                      uint64_t generation, Durability durability) {
   const uint64_t tail_length =

@@ -131,6 +131,9 @@ struct SessionEntry {
   std::shared_ptr<Resident> resident;
 };
 
+// Whether nothing of the session is left but the answer why.
+bool IsGravestone(const SessionHead& head);
+
 // Of a session that rests in the store.
 SessionInfo MakeInfo(const SessionKey& key, const SessionHead& head,
                      uint64_t generation, Durability durability);

@@ -18,6 +18,7 @@ using absl::StatusCode;
 constexpr absl::Duration kPatience = absl::Milliseconds(50);
 constexpr uint64_t kChunksPerRead = 16;
 constexpr int kMaxLoads = 3;
+constexpr int kMaxTakeOvers = 3;
 
 bool HasReason(const absl::Status& status, std::string_view reason) {
   const auto detail = GetErrorDetail(status);
@@ -84,6 +85,7 @@ absl::StatusOr<SessionKeeper::Pin> SessionKeeper::Open(
     }
     absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
     LH_ASSIGN_OR_RETURN(std::shared_ptr<Resident> loaded, Load(key));
+    table_.ForgetRested(key);
     std::move(back).Cancel();
     absl::MutexLock lock(&entry.mutex);
     entry.stage = Stage::kResident;
@@ -242,6 +244,8 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Load(
 
 absl::Status SessionKeeper::CheckAlive(const SessionKey& key,
                                        const SessionHead& head) {
+  // The store may have evicted it by itself.
+  if (IsGravestone(head)) table_.ForgetRested(key);
   if (head.state == SessionState::kEvicted) return SessionEvictedError();
   if (head.state == SessionState::kExpired) return SessionExpiredError();
   if (environment_->Now() < head.expire_time) return absl::OkStatus();
@@ -253,18 +257,18 @@ absl::Status SessionKeeper::CheckAlive(const SessionKey& key,
 
 // The lease, with a generation that was not there before. A store renews the
 // lease of an owner it knows; but what this name had acknowledged in memory
-// before a restart is gone, so offsets may go back.
+// before a restart is gone, so offsets may go back. A failover may bring an
+// older lease of this name back at any time.
 absl::StatusOr<Lease> SessionKeeper::TakeOver(const SessionKey& key,
                                               const StoredSession& seen) {
-  absl::StatusOr<Lease> lease = store_->Acquire(key, MakeLeaseRequest());
-  if (!lease.ok()) return StoreTrouble(lease.status());
-  if (survives_crash_ && lease->generation == seen.generation) {
+  for (int tries = 1; tries <= kMaxTakeOvers; ++tries) {
+    absl::StatusOr<Lease> lease = store_->Acquire(key, MakeLeaseRequest());
+    if (!lease.ok()) return StoreTrouble(lease.status());
+    if (!survives_crash_ || lease->generation > seen.generation) return lease;
     absl::Status released = store_->Release(key, lease->generation);
     if (!released.ok()) return StoreTrouble(released);
-    lease = store_->Acquire(key, MakeLeaseRequest());
-    if (!lease.ok()) return StoreTrouble(lease.status());
   }
-  return lease;
+  return StoreDegradedError();
 }
 
 absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Restore(
@@ -284,7 +288,11 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Restore(
   }
 
   auto resident = std::make_shared<Resident>();
-  resident->own_bytes = memory_.MakePart(key.tenant);
+  // The store's charge is the session's again.
+  resident->own_bytes = table_.RestedBytes(key);
+  if (resident->own_bytes == nullptr) {
+    resident->own_bytes = memory_.MakePart(key.tenant);
+  }
   LH_RETURN_IF_ERROR(Grow(*resident->own_bytes, document->own_bytes(),
                           document->encoded_bytes() + document->own_bytes()));
   resident->encoder = std::move(encoder);

@@ -69,8 +69,8 @@ class SessionKeeper {
   // put out of memory, open it again.
   absl::Status Flush(SessionEntry& entry, Resident& resident,
                      const StopCondition& stop);
-  // Removes it everywhere.
-  absl::Status Delete(const SessionKey& key, const StopCondition& stop);
+  // Removes it everywhere. Whether there was more than its gravestone.
+  absl::StatusOr<bool> Delete(const SessionKey& key, const StopCondition& stop);
 
   // Takes memory, making room if needed; for a session that holds
   // `session_bytes` with it. Room is made by the same tenant's sessions and by
@@ -157,12 +157,17 @@ class SessionKeeper {
   void Visit(Pin pin);
   // False if it is in use or cannot be written.
   bool Release(SessionEntry& entry);
-  // Leaves a gravestone of it in the store, or removes an old one.
+  // Leaves a gravestone of it in the store, or removes an old one. REQUIRES:
+  // the caller has made its entry kMoving.
   absl::Status Bury(const SessionKey& key, SessionState state);
+  absl::Status PutGravestone(const SessionKey& key, SessionState state);
   // Runs `work` while nobody brings the session in; false if it is in memory.
   bool WhileAway(const SessionKey& key, absl::FunctionRef<void()> work);
   // False if there is nothing left that may be let go of for this tenant.
   bool MakeRoom(const std::string& tenant, uint64_t bytes);
+  // One that rests in a store of this process's memory, of those that `may_go`,
+  // goes for good. False if there is none.
+  bool EvictRested(absl::FunctionRef<bool(const SessionKey&)> may_go);
 
   LeaseRequest MakeLeaseRequest() const;
 

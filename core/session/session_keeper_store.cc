@@ -223,8 +223,8 @@ void SessionKeeper::Drop(SessionEntry& entry, Resident& resident,
   }
 }
 
-absl::Status SessionKeeper::Delete(const SessionKey& key,
-                                   const StopCondition& stop) {
+absl::StatusOr<bool> SessionKeeper::Delete(const SessionKey& key,
+                                           const StopCondition& stop) {
   Pin pin = table_.Use(key);
   SessionEntry& entry = pin.entry();
   while (true) {
@@ -244,19 +244,24 @@ absl::Status SessionKeeper::Delete(const SessionKey& key,
     absl::MutexLock lock(&entry.mutex);
     // Dropped for another reason: it may still be in the store.
     if (!status.ok() && absl::IsAborted(pin.resident->lost)) continue;
-    return status;
+    LH_RETURN_IF_ERROR(status);
+    return true;
   }
   const absl::Cleanup back = [&] { entry.EndMove(Stage::kEmpty); };
   environment_->Yield();
   absl::StatusOr<Lease> lease = store_->Acquire(key, MakeLeaseRequest());
   absl::Status deleted = lease.status();
+  bool was_alive = false;
   if (lease.ok()) {
+    was_alive = !IsGravestone(lease->head);
     deleted = store_->Delete(key, lease->generation);
   } else if (absl::IsDataLoss(deleted) && store_->Delete(key, 0).ok()) {
     // Nobody could use it any more, so nobody's generation counted.
     deleted = absl::OkStatus();
   }
-  return deleted.ok() ? deleted : StoreTrouble(deleted);
+  if (!deleted.ok()) return StoreTrouble(deleted);
+  table_.ForgetRested(key);
+  return was_alive;
 }
 
 // If it fails, the session stays as it is in memory, in doubt.

@@ -1,6 +1,8 @@
 // Memory, and what has to be done from time to time.
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -49,25 +51,42 @@ absl::StatusOr<std::shared_ptr<const MemoryReservation>> SessionKeeper::Reserve(
 
 bool SessionKeeper::MakeRoom(const std::string& tenant, uint64_t bytes) {
   if (cache_.Shrink(bytes) > 0) return true;
+  const uint64_t share = memory_.ShareFor(tenant);
   const auto may_go = [&](const SessionKey& key) {
-    return key.tenant == tenant || memory_.IsOverShare(key.tenant);
+    return key.tenant == tenant || memory_.UsedBy(key.tenant) > share;
   };
+  if (EvictRested(may_go)) return true;
   for (const SessionKey& key : table_.Keys()) {
     if (!may_go(key)) continue;
     Pin pin = table_.Visit(key);
-    if (pin.entry().users == 0 && Release(pin.entry())) return true;
+    if (pin.entry().users > 0 || !Release(pin.entry())) continue;
+    pin = Pin();
+    // A store in this process's memory keeps the chunks, and with them the
+    // memory.
+    if (survives_crash_ || EvictRested(may_go)) return true;
   }
-  // A store in this process's memory keeps the chunks, and with them the
-  // memory.
-  while (const std::optional<SessionKey> key = table_.TakeRested(may_go)) {
-    const uint64_t used = memory_.used_bytes();
-    WhileAway(*key, [&] { Bury(*key, SessionState::kEvicted).IgnoreError(); });
-    if (memory_.used_bytes() < used) return true;
+  return false;
+}
+
+bool SessionKeeper::EvictRested(
+    absl::FunctionRef<bool(const SessionKey&)> may_go) {
+  std::set<SessionKey> failed;
+  const auto may_try = [&](const SessionKey& key) {
+    return !failed.contains(key) && may_go(key);
+  };
+  while (const std::optional<SessionKey> key = table_.FindRested(may_try)) {
+    bool evicted = false;
+    WhileAway(*key, [&] { evicted = Bury(*key, SessionState::kEvicted).ok(); });
+    if (evicted) return true;
+    // On its way in or out by another call.
+    failed.insert(*key);
   }
   return false;
 }
 
 bool SessionKeeper::Release(SessionEntry& entry) {
+  // Made now: where it is needed nothing may fail any more.
+  absl::Status why = StaleSessionError();
   std::shared_ptr<Resident> resident;
   bool write;
   {
@@ -83,20 +102,23 @@ bool SessionKeeper::Release(SessionEntry& entry) {
     }
     write = resident->dirty();
   }
-  absl::Cleanup back = [&] { entry.EndMove(Stage::kResident); };
+  absl::Cleanup back = [&] {
+    table_.ForgetRested(entry.key);
+    entry.EndMove(Stage::kResident);
+  };
   absl::Status status;
   if (write) status = Flush(entry, *resident, StopCondition());
   if (status.ok()) {
+    if (!survives_crash_) table_.NoteRested(entry.key, resident->own_bytes);
     environment_->Yield();
     // If this fails, the lease ends by itself.
     store_->Release(entry.key, resident->generation).IgnoreError();
-    if (!survives_crash_) table_.NoteRested(entry.key);
   }
   std::move(back).Cancel();
   absl::MutexLock lock(&entry.mutex);
   const bool gone = status.ok() || !resident->lost.ok();
   if (gone) {
-    if (resident->lost.ok()) resident->lost = StaleSessionError();
+    if (resident->lost.ok()) resident->lost = std::move(why);
     entry.resident = nullptr;
     ++counters_.evictions;
   }
@@ -105,6 +127,13 @@ bool SessionKeeper::Release(SessionEntry& entry) {
 }
 
 absl::Status SessionKeeper::Bury(const SessionKey& key, SessionState state) {
+  const absl::Status status = PutGravestone(key, state);
+  if (status.ok()) table_.ForgetRested(key);
+  return status;
+}
+
+absl::Status SessionKeeper::PutGravestone(const SessionKey& key,
+                                          SessionState state) {
   environment_->Yield();
   absl::StatusOr<Lease> lease = store_->Acquire(key, MakeLeaseRequest());
   if (!lease.ok()) {
@@ -113,8 +142,7 @@ absl::Status SessionKeeper::Bury(const SessionKey& key, SessionState state) {
   }
   const absl::Time now = environment_->Now();
   const SessionHead& head = lease->head;
-  const bool is_buried = head.state == SessionState::kExpired ||
-                         head.state == SessionState::kEvicted;
+  const bool is_buried = IsGravestone(head);
   if (is_buried && head.expire_time <= now) {
     return store_->Delete(key, lease->generation);
   }

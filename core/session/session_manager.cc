@@ -15,15 +15,8 @@ using absl::StatusCode;
 
 constexpr int kMaxPageSize = 1000;
 constexpr int kDefaultPageSize = 100;
-// How long a tenant's sessions are not counted again in the store.
-constexpr absl::Duration kCountAge = absl::Seconds(5);
 // Of the flush when the manager goes.
 constexpr absl::Duration kLastDrain = absl::Seconds(10);
-
-bool IsGravestone(const SessionHead& head) {
-  return head.state == SessionState::kExpired ||
-         head.state == SessionState::kEvicted;
-}
 
 absl::Status CheckOptions(const SessionManagerOptions& options) {
   std::string wrong;
@@ -73,7 +66,8 @@ SessionManagerImpl::SessionManagerImpl(SessionModel* model, SessionStore* store,
       store_(store),
       environment_(environment),
       options_(options),
-      keeper_(model, store, environment, options) {}
+      keeper_(model, store, environment, options),
+      quota_(environment) {}
 
 SessionManagerImpl::~SessionManagerImpl() {
   Drain(environment_->Now() + kLastDrain).IgnoreError();
@@ -129,19 +123,21 @@ absl::StatusOr<std::shared_ptr<Resident>> SessionManagerImpl::MakeResident(
 absl::StatusOr<SessionInfo> SessionManagerImpl::AddSession(
     const SessionCall& call, std::shared_ptr<Resident> resident) {
   LH_RETURN_IF_ERROR(environment_->CheckStop(call.stop));
-  LH_RETURN_IF_ERROR(CountSession(call));
+  int limit = options_.max_sessions_per_tenant;
+  if (call.max_sessions > 0) limit = std::min(limit, call.max_sessions);
+  LH_ASSIGN_OR_RETURN(SessionQuota::Place place, quota_.Take(call, limit, [&] {
+    return CountStored(call.tenant);
+  }));
   if (resident->document->committed_offset() > 0 ||
       resident->document->closed()) {
     resident->version = 1;
     resident->dirty_since = environment_->Now();
   }
-  absl::StatusOr<Pin> pin = keeper_.Add(call.tenant, std::move(resident));
-  if (!pin.ok()) {
-    UncountSession(call.tenant);
-    return pin.status();
-  }
-  absl::MutexLock lock(&pin->entry().mutex);
-  return MakeInfo(pin->entry().key, *pin->resident);
+  LH_ASSIGN_OR_RETURN(const Pin pin,
+                      keeper_.Add(call.tenant, std::move(resident)));
+  place.NoteStored();
+  absl::MutexLock lock(&pin.entry().mutex);
+  return MakeInfo(pin.entry().key, *pin.resident);
 }
 
 absl::StatusOr<SessionInfo> SessionManagerImpl::GetSession(
@@ -196,8 +192,10 @@ absl::Status SessionManagerImpl::DeleteSession(const SessionCall& call,
                                                const SessionId& id) {
   const Running running(this);
   LH_RETURN_IF_ERROR(running.status());
-  LH_RETURN_IF_ERROR(keeper_.Delete({call.tenant, id}, call.stop));
-  UncountSession(call.tenant);
+  const uint64_t count_number = quota_.CountNumber(call.tenant);
+  LH_ASSIGN_OR_RETURN(const bool was_alive,
+                      keeper_.Delete({call.tenant, id}, call.stop));
+  if (was_alive) quota_.NoteRemoved(call.tenant, count_number);
   return absl::OkStatus();
 }
 
@@ -271,39 +269,6 @@ absl::Status SessionManagerImpl::CheckDurability(Durability asked) const {
                    " at most; ask for that, or for a server with another "
                    "store"),
       {{"offered", offered}});
-}
-
-absl::Status SessionManagerImpl::CountSession(const SessionCall& call) {
-  const std::string& tenant = call.tenant;
-  int limit = options_.max_sessions_per_tenant;
-  if (call.max_sessions > 0) limit = std::min(limit, call.max_sessions);
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto found = tenants_.find(tenant);
-    const bool known = found != tenants_.end();
-    if (known && found->second.sessions < limit) {
-      ++found->second.sessions;
-      return absl::OkStatus();
-    }
-    if (known && environment_->Now() < found->second.counted + kCountAge) {
-      return QuotaError(limit);
-    }
-  }
-  // Never counted; or full, and others may have removed some since.
-  LH_ASSIGN_OR_RETURN(const int stored, CountStored(tenant));
-  absl::MutexLock lock(&mutex_);
-  TenantCount& count = tenants_[tenant];
-  count = {stored, environment_->Now()};
-  if (stored >= limit) return QuotaError(limit);
-  ++count.sessions;
-  return absl::OkStatus();
-}
-
-void SessionManagerImpl::UncountSession(const std::string& tenant) {
-  absl::MutexLock lock(&mutex_);
-  const auto found = tenants_.find(tenant);
-  if (found == tenants_.end()) return;
-  if (--found->second.sessions <= 0) tenants_.erase(found);
 }
 
 absl::StatusOr<int> SessionManagerImpl::CountStored(const std::string& tenant) {

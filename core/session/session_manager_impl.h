@@ -4,7 +4,6 @@
 #define LONGHAND_CORE_SESSION_SESSION_MANAGER_IMPL_H_
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@
 #include "core/session/append_protocol.h"
 #include "core/session/session_keeper.h"
 #include "core/session/session_manager.h"
+#include "core/session/session_quota.h"
 
 namespace longhand {
 
@@ -80,9 +80,7 @@ class SessionManagerImpl : public SessionManager {
                                           absl::Duration default_ttl) const;
   // FAILED_PRECONDITION (DURABILITY_UNAVAILABLE).
   absl::Status CheckDurability(Durability asked) const;
-  // One more session of the tenant. RESOURCE_EXHAUSTED (TENANT_QUOTA).
-  absl::Status CountSession(const SessionCall& call);
-  void UncountSession(const std::string& tenant);
+  // The tenant's sessions in the store, as many as can matter.
   absl::StatusOr<int> CountStored(const std::string& tenant);
   // A session from a document that is complete.
   absl::StatusOr<SessionInfo> AddSession(const SessionCall& call,
@@ -140,15 +138,11 @@ class SessionManagerImpl : public SessionManager {
   SessionEnvironment* const environment_;
   const SessionManagerOptions options_;
   mutable SessionKeeper keeper_;
+  SessionQuota quota_;
 
-  struct TenantCount {
-    int sessions = 0;
-    absl::Time counted;
-  };
   mutable absl::Mutex mutex_;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  std::map<std::string, TenantCount> tenants_ ABSL_GUARDED_BY(mutex_);
 };
 
 class SessionManagerImpl::Running {

@@ -1,7 +1,8 @@
 // SessionMemory: the budget that all sessions and the content cache share, and
 // reservations from it that may outlive it (a store may keep chunks longer than
 // the manager lives). Each is on a tenant's account; the tenants that hold any
-// have equal shares of the budget. Thread-safe.
+// have equal shares of the budget, and so has one that asks for its first part.
+// Thread-safe.
 #ifndef LONGHAND_CORE_SESSION_SESSION_MEMORY_H_
 #define LONGHAND_CORE_SESSION_SESSION_MEMORY_H_
 
@@ -25,7 +26,7 @@ class SessionMemory {
     explicit Budget(uint64_t limit_bytes) : memory(limit_bytes) {}
 
     WorkingMemory memory;
-    std::atomic<uint64_t> used_bytes{0};
+    std::atomic<int64_t> used_bytes{0};
     // Accounts with more than nothing on them.
     std::atomic<int64_t> num_holders{0};
     absl::Mutex mutex;
@@ -45,32 +46,31 @@ class SessionMemory {
         budget->accounts.erase(found);
       }
     }
-    // Wraps around as numbers without a sign do.
-    void Add(uint64_t bytes) {
+    void Add(int64_t bytes) {
       if (bytes == 0) return;
       budget->used_bytes += bytes;
-      const uint64_t before = used_bytes.fetch_add(bytes);
+      const int64_t before = used_bytes.fetch_add(bytes);
       if (before == 0) ++budget->num_holders;
       if (before + bytes == 0) --budget->num_holders;
     }
 
     const std::shared_ptr<Budget> budget;
     const std::string tenant;
-    std::atomic<uint64_t> used_bytes{0};
+    std::atomic<int64_t> used_bytes{0};
   };
 
  public:
   // A part of the budget. One thread at a time.
   class Part {
    public:
-    ~Part() { account_->Add(uint64_t{0} - bytes_); }
+    ~Part() { account_->Add(-int64_t(bytes_)); }
     Part(const Part&) = delete;
     Part& operator=(const Part&) = delete;
 
     // As MemoryReservation::Resize.
     bool Resize(uint64_t bytes) {
       if (!reservation_.Resize(bytes)) return false;
-      account_->Add(bytes - bytes_);
+      account_->Add(int64_t(bytes) - int64_t(bytes_));
       bytes_ = bytes;
       return true;
     }
@@ -112,17 +112,18 @@ class SessionMemory {
     return std::shared_ptr<Part>(new Part(std::move(account)));
   }
 
-  // Whether the tenant holds more than its share.
-  bool IsOverShare(const std::string& tenant) const {
+  uint64_t UsedBy(const std::string& tenant) const {
     const std::shared_ptr<Account> account = FindAccount(tenant);
-    return account != nullptr && account->used_bytes > share_bytes();
+    return account == nullptr ? 0 : uint64_t(account->used_bytes);
   }
-  // Of each tenant that holds any.
-  uint64_t share_bytes() const {
-    return limit_bytes() / uint64_t(std::max<int64_t>(1, budget_->num_holders));
+  // What each tenant may hold for itself, as `tenant` sees it: one that holds
+  // nothing yet has a share as well.
+  uint64_t ShareFor(const std::string& tenant) const {
+    const int64_t holders = budget_->num_holders + (UsedBy(tenant) == 0);
+    return limit_bytes() / uint64_t(std::max<int64_t>(1, holders));
   }
 
-  uint64_t used_bytes() const { return budget_->used_bytes; }
+  uint64_t used_bytes() const { return uint64_t(budget_->used_bytes); }
   uint64_t limit_bytes() const { return budget_->memory.limit_bytes(); }
 
  private:

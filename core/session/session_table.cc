@@ -1,6 +1,6 @@
 #include "core/session/session_table.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace longhand {
 
@@ -22,20 +22,41 @@ size_t SessionTable::size() const {
   return slots_.size();
 }
 
-void SessionTable::NoteRested(const SessionKey& key) {
+void SessionTable::NoteRested(const SessionKey& key,
+                              std::shared_ptr<SessionMemory::Part> own_bytes) {
+  std::list<Rested> added = {{key, std::move(own_bytes)}};
+  // A charge that ends takes locks of its own.
+  std::list<Rested> gone;
   absl::MutexLock lock(&mutex_);
-  ForgetRested(key);
-  rested_places_[key] = rested_.insert(rested_.end(), key);
+  const auto [place, is_new] = rested_places_.try_emplace(key);
+  if (!is_new) gone.splice(gone.end(), rested_, place->second);
+  place->second = added.begin();
+  rested_.splice(rested_.end(), added);
 }
 
-std::optional<SessionKey> SessionTable::TakeRested(
-    absl::FunctionRef<bool(const SessionKey&)> may_go) {
+void SessionTable::ForgetRested(const SessionKey& key) {
+  std::list<Rested> gone;
   absl::MutexLock lock(&mutex_);
-  const auto found = std::find_if(rested_.begin(), rested_.end(), may_go);
-  if (found == rested_.end()) return std::nullopt;
-  SessionKey key = *found;
-  ForgetRested(key);
-  return key;
+  const auto found = rested_places_.find(key);
+  if (found == rested_places_.end()) return;
+  gone.splice(gone.end(), rested_, found->second);
+  rested_places_.erase(found);
+}
+
+std::shared_ptr<SessionMemory::Part> SessionTable::RestedBytes(
+    const SessionKey& key) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = rested_places_.find(key);
+  return found == rested_places_.end() ? nullptr : found->second->own_bytes;
+}
+
+std::optional<SessionKey> SessionTable::FindRested(
+    absl::FunctionRef<bool(const SessionKey&)> may_go) const {
+  absl::MutexLock lock(&mutex_);
+  for (const Rested& rested : rested_) {
+    if (may_go(rested.key)) return rested.key;
+  }
+  return std::nullopt;
 }
 
 SessionTable::Pin SessionTable::MakePin(const SessionKey& key, bool is_user) {
@@ -53,10 +74,7 @@ SessionTable::Pin SessionTable::MakePin(const SessionKey& key, bool is_user) {
     order_.splice(order_.end(), order_, found->second.place);
   }
   Slot& slot = found->second;
-  if (is_user) {
-    ++slot.entry->users;
-    ForgetRested(key);
-  }
+  if (is_user) ++slot.entry->users;
   ++slot.pins;
   return Pin(this, slot.entry, is_user);
 }
@@ -72,13 +90,6 @@ void SessionTable::Unpin(const std::shared_ptr<SessionEntry>& entry,
     order_.erase(slot.place);
     slots_.erase(found);
   }
-}
-
-void SessionTable::ForgetRested(const SessionKey& key) {
-  const auto found = rested_places_.find(key);
-  if (found == rested_places_.end()) return;
-  rested_.erase(found->second);
-  rested_places_.erase(found);
 }
 
 }  // namespace longhand

@@ -1,6 +1,7 @@
 // SessionTable: the sessions that are in memory or on their way, by name and by
-// time of last use. Thread-safe. No other lock is taken while its own is held,
-// but by TakeRested's `may_go`.
+// time of last use, and those that rest in a store of this process's memory.
+// Thread-safe. No other lock is taken while its own is held, but by
+// FindRested's `may_go`.
 #ifndef LONGHAND_CORE_SESSION_SESSION_TABLE_H_
 #define LONGHAND_CORE_SESSION_SESSION_TABLE_H_
 
@@ -15,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "core/session/session_entry.h"
+#include "core/session/session_memory.h"
 
 namespace longhand {
 
@@ -60,12 +62,20 @@ class SessionTable {
   std::vector<SessionKey> Keys() const;
   size_t size() const;
 
-  // Sessions that were given back to the store of this process's memory, least
-  // recently used first, for whoever must make room there; takes the first that
-  // `may_go`.
-  void NoteRested(const SessionKey& key);
-  std::optional<SessionKey> TakeRested(
-      absl::FunctionRef<bool(const SessionKey&)> may_go);
+  // Sessions that were given back to a store of this process's memory, for
+  // whoever must make room there, with the charge for what the store keeps of
+  // them besides encoded chunks. REQUIRES of what changes one, and of who
+  // changes the charge: the caller has made the session's entry kMoving, or the
+  // session is gone.
+  void NoteRested(const SessionKey& key,
+                  std::shared_ptr<SessionMemory::Part> own_bytes);
+  // Nothing if it does not rest.
+  void ForgetRested(const SessionKey& key);
+  // Null if it does not rest.
+  std::shared_ptr<SessionMemory::Part> RestedBytes(const SessionKey& key) const;
+  // The one that has rested longest among those that `may_go`.
+  std::optional<SessionKey> FindRested(
+      absl::FunctionRef<bool(const SessionKey&)> may_go) const;
 
  private:
   struct Slot {
@@ -74,16 +84,19 @@ class SessionTable {
     std::list<SessionKey>::iterator place;  // in order_
   };
 
+  struct Rested {
+    SessionKey key;
+    std::shared_ptr<SessionMemory::Part> own_bytes;
+  };
+
   Pin MakePin(const SessionKey& key, bool is_user);
   void Unpin(const std::shared_ptr<SessionEntry>& entry, bool is_user);
-  void ForgetRested(const SessionKey& key)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
   std::map<SessionKey, Slot> slots_ ABSL_GUARDED_BY(mutex_);
   std::list<SessionKey> order_ ABSL_GUARDED_BY(mutex_);
-  std::list<SessionKey> rested_ ABSL_GUARDED_BY(mutex_);
-  std::map<SessionKey, std::list<SessionKey>::iterator> rested_places_
+  std::list<Rested> rested_ ABSL_GUARDED_BY(mutex_);
+  std::map<SessionKey, std::list<Rested>::iterator> rested_places_
       ABSL_GUARDED_BY(mutex_);
 };
 

@@ -49,10 +49,15 @@ inline std::vector<int32_t> Ids(int count, int32_t first = 0) {
 class ManagerTest : public ::testing::Test {
  protected:
   ManagerTest() {
-    options_.max_memory_bytes = uint64_t{1} << 20;
     options_.max_append_bytes = 4000;
     options_.max_document_bytes = 40'000;
-    store_options_.max_bytes = uint64_t{1} << 30;
+    SetMemory(uint64_t{1} << 20);
+  }
+
+  // The budget, and the limit of a new store as the server sets it.
+  void SetMemory(uint64_t bytes) {
+    options_.max_memory_bytes = bytes;
+    store_options_.max_bytes = bytes;
     OpenStore();
   }
 

@@ -162,5 +162,25 @@ TEST_F(SessionAllocationFailureTest, ARestoreCanBeTriedAgain) {
       });
 }
 
+TEST_F(SessionAllocationFailureTest, WhatRestsInMemoryIsChargedOnce) {
+  manager_.reset();  // the next one is over the memory store as it is
+  const SessionId id = NewSession();
+  const SessionDigest digest = MustAppend(id, 0, Ids(14)).digest;
+  const uint64_t bytes = used();
+  FailEachAllocation(
+      [&] {
+        environment_.Pass(options_.idle_release * 2);
+        manager().Tick();
+        Append(id, MakeAppend(13, Ids(1))).status().IgnoreError();
+      },
+      [&] {
+        const auto info = Get(id);
+        ASSERT_TRUE(info.ok()) << info.status();
+        EXPECT_EQ(info->digest, digest);
+        EXPECT_EQ(used(), bytes);
+      });
+  ExpectNothingLeft(id);
+}
+
 }  // namespace
 }  // namespace longhand::testing

@@ -132,8 +132,7 @@ TEST_F(SessionSnapshotTest, OneThatDoesNotFitIsRefused) {
   const SessionId id = NewSession();
   MustAppend(id, 0, Ids(400));
   const std::string bytes = Export(id);
-  OpenStore();
-  options_.max_memory_bytes = 5000;
+  SetMemory(5000);
   EXPECT_EQ(ReasonOf(Import(bytes).status()), "SESSION_TOO_LARGE");
   EXPECT_EQ(used(), 0u);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/session/append_protocol.h"
+#include "tests/core/session/hooked_store.h"
 #include "tests/core/session/manager_harness.h"
 #include "tests/testing/faulty_store.h"
 
@@ -202,6 +203,51 @@ TEST_P(SessionStoreFaultEachTest, NoOperationDoesHarmByFailing) {
     ++n;
   }
   EXPECT_GT(n, 15);
+}
+
+class SessionFailoverTest : public ManagerTest {
+ protected:
+  SessionFailoverTest() : hooked_(store_.get(), Durability::kShared) {
+    auto made =
+        SessionManager::Create(&model_, &hooked_, &environment_, options_);
+    EXPECT_TRUE(made.ok()) << made.status();
+    manager_ = *std::move(made);
+  }
+  ~SessionFailoverTest() override { manager_.reset(); }
+
+  HookedStore hooked_;
+};
+
+// A session that this name has the lease of is given back and taken anew. Right
+// in between the store fails over to a node that has an older lease of the
+// name.
+TEST_F(SessionFailoverTest, NoGenerationComesBackWithAnOlderLease) {
+  const SessionId id = NewSession();
+  MustAppend(id, 0, Ids(10));
+  ASSERT_TRUE(manager().Edit(call_, id, {.begin = 5}).ok());
+  const SessionInfo before = *Get(id);
+  ASSERT_GT(before.generation, 1u);
+  environment_.Pass(options_.idle_release);
+  manager().Tick();
+  ASSERT_EQ(manager().stats().resident_sessions, 0u);
+
+  int acquired = 0;
+  hooked_.after_acquire = [&](Lease& lease) {
+    ++acquired;
+    if (acquired == 1) lease.generation = before.generation;
+    if (acquired == 2) lease.generation = before.generation - 1;
+  };
+  const auto info = Get(id);
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_GT(info->generation, before.generation);
+  EXPECT_EQ(info->digest, before.digest);
+  EXPECT_EQ(acquired, 3);
+
+  // A store in which that never ends is not waited for.
+  hooked_.after_acquire = [&](Lease& lease) { lease.generation = 1; };
+  EXPECT_EQ(ReasonOf(Get(id).status()), "STORE_DEGRADED");
+  hooked_.after_acquire = nullptr;
+  EXPECT_TRUE(Get(id).ok());
 }
 
 std::string FaultName(const ::testing::TestParamInfo<StoreFault>& test) {
