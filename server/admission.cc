@@ -6,9 +6,11 @@
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/out_of_memory.h"
 
 namespace longhand {
 namespace {
@@ -25,10 +27,6 @@ constexpr double kMostMargin = 4;
 constexpr double kShortShare = 0.75;
 constexpr double kLeastRetrySeconds = 0.1;
 constexpr double kMostRetrySeconds = 30;
-// Of the mean of bytes per token: how much one document counts.
-constexpr double kBytesShare = 0.1;
-// Documents of fewer tokens say little about bytes per token.
-constexpr uint64_t kTellingTokens = 64;
 
 double CostOf(const Admission::Request& request) {
   return request.tokens + kRequestCost;
@@ -36,15 +34,6 @@ double CostOf(const Admission::Request& request) {
 
 double WeightOf(const TenantPolicy* policy) {
   return policy == nullptr || policy->weight <= 0 ? 1 : policy->weight;
-}
-
-bool IsLimited(const TenantPolicy* policy) {
-  return policy != nullptr && policy->tokens_per_second > 0;
-}
-
-double BurstOf(const TenantPolicy& policy) {
-  return policy.burst_tokens > 0 ? policy.burst_tokens
-                                 : 2 * policy.tokens_per_second;
 }
 
 absl::Status WithRetry(absl::StatusCode code, std::string_view reason,
@@ -124,8 +113,10 @@ Admission::Admission(const AdmissionOptions& options,
 
 Admission::~Admission() {
   absl::MutexLock lock(&mu_);
-  LH_CHECK(queued_ == 0);
-  for (const Lane& lane : lanes_) LH_CHECK(lane.running == 0);
+  for (const Lane& lane : lanes_) {
+    LH_CHECK(lane.running == 0);
+    LH_CHECK(lane.queue.size() == 0);
+  }
 }
 
 RequestClass Admission::ClassOf(const Request& request) const {
@@ -181,11 +172,10 @@ void Admission::Wait(const std::shared_ptr<Ticket>& ticket, Request request,
   Tenant& tenant = FindTenant(request, now);
   ++tenant.documents;
   tenant.allowance -= request.tokens;
-  ++queued_;
-  queued_bytes_ += request.bytes;
-  lane(request_class)
-      .queue.Push(request.tenant, WeightOf(request.policy.get()),
-                  {ticket, CostOf(request)});
+  Lane& its_lane = lane(request_class);
+  its_lane.queued_bytes += request.bytes;
+  its_lane.queue.Push(request.tenant, WeightOf(request.policy.get()),
+                      {ticket, CostOf(request)});
   ticket->waiting_ = std::make_unique<Ticket::Waiting>(
       Ticket::Waiting{std::move(request), now, std::move(ready)});
 }
@@ -195,7 +185,7 @@ std::optional<Admission::Refused> Admission::CheckQuota(const Request& request,
   if (now >= request.deadline) return Refused{Expired(), Refusal::kExpired};
   if (request.policy == nullptr) return std::nullopt;
   const TenantPolicy& policy = *request.policy;
-  if (policy.max_documents <= 0 && !IsLimited(&policy)) return std::nullopt;
+  if (policy.max_documents <= 0 && !policy.limits_tokens()) return std::nullopt;
   const Tenant& tenant = FindTenant(request, now);
   if (policy.max_documents > 0 && tenant.documents >= policy.max_documents) {
     return Refused{
@@ -205,7 +195,7 @@ std::optional<Admission::Refused> Admission::CheckQuota(const Request& request,
                   1),
         Refusal::kQuota};
   }
-  if (IsLimited(&policy) && tenant.allowance <= 0) {
+  if (policy.limits_tokens() && tenant.allowance <= 0) {
     return Refused{
         WithRetry(absl::StatusCode::kResourceExhausted, "TENANT_QUOTA",
                   absl::StrCat("your quota is ", policy.tokens_per_second,
@@ -243,15 +233,15 @@ std::optional<Admission::Refused> Admission::CheckTurn(
 
 bool Admission::MakeRoom(const Request& request, RequestClass request_class,
                          Outcomes* outcomes) {
+  Lane& its_lane = lane(request_class);
   const auto is_full = [&] {
-    return queued_ >= options_.max_queued ||
-           queued_bytes_ + request.bytes > options_.max_queued_bytes;
+    return its_lane.queue.size() >= options_.max_queued ||
+           its_lane.queued_bytes + request.bytes > options_.max_queued_bytes;
   };
+  if (request.bytes > options_.max_queued_bytes) return false;
   while (is_full()) {
-    auto dropped = lane(request_class)
-                       .queue.PopFromLargest(request.tenant,
-                                             WeightOf(request.policy.get()),
-                                             CostOf(request));
+    auto dropped = its_lane.queue.PopFromLargest(
+        request.tenant, WeightOf(request.policy.get()), CostOf(request));
     if (!dropped) return false;
     std::unique_ptr<Ticket::Waiting> waiting = TakeWaiting(*dropped->item);
     const absl::Time now = now_();
@@ -331,58 +321,8 @@ void Admission::Fill(RequestClass request_class, absl::Time now,
 std::unique_ptr<Admission::Ticket::Waiting> Admission::TakeWaiting(
     Ticket& ticket) {
   LH_CHECK(ticket.waiting_ != nullptr);
-  --queued_;
-  queued_bytes_ -= ticket.waiting_->request.bytes;
+  lane(ticket.class_).queued_bytes -= ticket.waiting_->request.bytes;
   return std::move(ticket.waiting_);
-}
-
-void Admission::GiveUp(const Request& request, absl::Time now) {
-  FindTenant(request, now).allowance += request.tokens;
-  LeaveTenant(request.tenant, now);
-}
-
-Admission::Tenant& Admission::FindTenant(const Request& request,
-                                         absl::Time now) {
-  auto [found, is_new] = tenants_.try_emplace(request.tenant);
-  Tenant& tenant = found->second;
-  if (is_new) {
-    tenant.since = now;
-    if (IsLimited(request.policy.get())) {
-      tenant.allowance = BurstOf(*request.policy);
-    }
-  }
-  tenant.policy = request.policy;
-  Refresh(tenant, now);
-  return tenant;
-}
-
-void Admission::Refresh(Tenant& tenant, absl::Time now) {
-  const absl::Duration passed = now - std::exchange(tenant.since, now);
-  if (!IsLimited(tenant.policy.get())) {
-    tenant.allowance = 0;
-    return;
-  }
-  tenant.allowance =
-      std::min(BurstOf(*tenant.policy),
-               tenant.allowance + absl::ToDoubleSeconds(passed) *
-                                      tenant.policy->tokens_per_second);
-}
-
-void Admission::LeaveTenant(const std::string& name, absl::Time now) {
-  auto found = tenants_.find(name);
-  LH_CHECK(found != tenants_.end());
-  --found->second.documents;
-  if (tenants_.size() < sweep_at_) return;
-  // Those who would begin as new ones do.
-  for (auto at = tenants_.begin(); at != tenants_.end();) {
-    Tenant& tenant = at->second;
-    Refresh(tenant, now);
-    const bool rested = tenant.policy == nullptr ||
-                        tenant.policy->tokens_per_second <= 0 ||
-                        tenant.allowance >= BurstOf(*tenant.policy);
-    at = tenant.documents == 0 && rested ? tenants_.erase(at) : std::next(at);
-  }
-  sweep_at_ = std::max(kSweepAt, 2 * tenants_.size());
 }
 
 void Admission::UpdateBusy(absl::Time now) {
@@ -418,10 +358,12 @@ void Admission::OnProgress(Permit& permit, const Permit::Seen& now_seen) {
   permit.left_ -= done;
   lane(permit.class_).tokens_left -= done;
   throughput_.Add(encoded, now);
-  if (!permit.is_stream_) return;
+  // Streams say nothing before, and a guess may be far from what it was for.
+  const double used = double(std::max(now_seen.received, now_seen.encoded));
+  if (used <= permit.charged_) return;
   auto tenant = tenants_.find(permit.tenant_);
   LH_CHECK(tenant != tenants_.end());
-  tenant->second.allowance -= double(now_seen.received - before.received);
+  tenant->second.allowance -= used - std::exchange(permit.charged_, used);
 }
 
 // Follows a quantile by steps that are in balance there.
@@ -445,12 +387,7 @@ void Admission::Release(Permit& permit) {
     LearnMargin(permit, now);
     // Rounding errors must not add up.
     if (its_lane.running == 0) its_lane.tokens_left = 0;
-    const Permit::Seen& seen = permit.seen_;
-    if (seen.bytes > 0 && seen.received >= kTellingTokens) {
-      bytes_per_token_ +=
-          kBytesShare *
-          (double(seen.bytes) / double(seen.received) - bytes_per_token_);
-    }
+    LearnBytesPerToken(permit.seen_);
     LeaveTenant(permit.tenant_, now);
     Fill(permit.class_, now, &outcomes);
     UpdateBusy(now);
@@ -466,6 +403,8 @@ void Admission::Tell(Outcomes outcomes) {
     return;
   }
   telling = &outcomes;
+  // Whatever happens in `ready`; it answers its own call.
+  absl::Cleanup told = [] { telling = nullptr; };
   for (size_t i = 0; i < outcomes.size(); ++i) {
     Outcome outcome = std::move(outcomes[i]);
     if (observer_ != nullptr) {
@@ -474,9 +413,10 @@ void Admission::Tell(Outcomes outcomes) {
         observer_->OnBegin(outcome.request_class, outcome.waited);
       }
     }
-    outcome.ready(std::move(outcome.result));
+    CatchOutOfMemory([&] {
+      outcome.ready(std::move(outcome.result));
+    }).IgnoreError();
   }
-  telling = nullptr;
 }
 
 double Admission::EstimateTokens(uint64_t text_bytes) const {

@@ -60,7 +60,7 @@ struct AdmissionOptions {
   std::array<int, 3> places = {16, 8, 64};
   // Running requests from which on all workers have something to do.
   int workers = 1;
-  // What may wait, all tenants together.
+  // What may wait in each class, all tenants together.
   size_t max_queued = 1024;
   uint64_t max_queued_bytes = uint64_t{64} << 20;
   // A request that would probably wait for longer is refused at once.
@@ -110,17 +110,17 @@ class Admission {
         : admission_(admission),
           class_(request_class),
           tenant_(request.tenant),
-          is_stream_(request.is_stream),
-          left_(cost) {}
+          left_(cost),
+          charged_(request.tokens) {}
 
     Admission* const admission_;
     const RequestClass class_;
     const std::string tenant_;
-    const bool is_stream_;
     // Guarded by the admission's lock.
     absl::Time begin_;
     absl::Duration predicted_;  // from its place to its end; 0: nobody knows
     double left_;               // of what it will probably take, in tokens
+    double charged_;            // to its tenant, in tokens
     Seen seen_;
   };
   using Ready =
@@ -159,7 +159,8 @@ class Admission {
   ~Admission();
 
   // Calls `ready` exactly once, without locks: with a permit or an error,
-  // before this returns or later from any thread. It must not block.
+  // before this returns or later from any thread. It must not block, and must
+  // answer its call itself if it runs out of memory.
   // UNAVAILABLE: OVERLOADED, DEADLINE_INFEASIBLE; DEADLINE_EXCEEDED
   // (QUEUE_TIMEOUT); RESOURCE_EXHAUSTED: TENANT_QUOTA, TENANT_DOCUMENTS. All
   // but the last two and QUEUE_TIMEOUT are worth another try; they say when in
@@ -184,6 +185,7 @@ class Admission {
  private:
   struct Lane {
     FairQueue<std::shared_ptr<Ticket>> queue;
+    uint64_t queued_bytes = 0;
     int running = 0;
     double tokens_left = 0;  // of what runs, as estimated
   };
@@ -249,6 +251,8 @@ class Admission {
   // Of a ticket that has left the queue.
   std::unique_ptr<Ticket::Waiting> TakeWaiting(Ticket& ticket)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LearnBytesPerToken(const Permit::Seen& seen)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // One that leaves the queue without a place gives its tenant back what it
   // has taken.
   void GiveUp(const Request& request, absl::Time now)
@@ -281,8 +285,6 @@ class Admission {
   std::map<std::string, Tenant> tenants_ ABSL_GUARDED_BY(mu_);
   // Tenants from which on those at rest are forgotten.
   size_t sweep_at_ ABSL_GUARDED_BY(mu_) = kSweepAt;
-  size_t queued_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   Throughput throughput_ ABSL_GUARDED_BY(mu_);
   // By which predicted times are multiplied.
   double margin_ ABSL_GUARDED_BY(mu_) = 1.3;

@@ -59,12 +59,16 @@ void RunAdmitted(const ServiceContext& service, Admission::Request request,
           absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
         absl::Status status = permit.status();
         if (status.ok()) {
-          status = service.sessions->Run([permit = *std::move(permit),
-                                          work = std::move(work),
-                                          fail]() mutable {
-            const absl::Status done = CatchOutOfMemory([&] { work(*permit); });
-            if (!done.ok()) (*fail)(done);
+          const absl::Status handing = CatchOutOfMemory([&] {
+            status =
+                service.sessions->Run([permit = *std::move(permit),
+                                       work = std::move(work), fail]() mutable {
+                  const absl::Status done =
+                      CatchOutOfMemory([&] { work(*permit); });
+                  if (!done.ok()) (*fail)(done);
+                });
           });
+          if (!handing.ok()) status = handing;
         }
         if (!status.ok()) (*fail)(status);
       }));

@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/clock.h"
 #include "core/base/error.h"
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "server/convert.h"
 #include "server/whole_document.h"
@@ -154,7 +155,11 @@ absl::Status EncodeStreamReactor::Configure(const v1::EncodeOptions& proto) {
       [self = Shared(), options = std::move(options)](
           absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
         absl::Status status = permit.status();
-        if (status.ok()) status = self->Open(options, *std::move(permit));
+        if (status.ok()) {
+          const absl::Status opening = CatchOutOfMemory(
+              [&] { status = self->Open(options, *std::move(permit)); });
+          if (!opening.ok()) status = opening;
+        }
         if (!status.ok()) return self->Abort(status);
         self->ReadNext();
       }));

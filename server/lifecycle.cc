@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -91,8 +93,14 @@ int WaitForStop(LogLevel configured_level) {
 void StartWatchdog(absl::Duration limit) {
   std::thread([limit] {
     const sigset_t signals = StopSignals();
-    const timespec wait = absl::ToTimespec(limit);
-    const int number = sigtimedwait(&signals, nullptr, &wait);
+    const absl::Time end = absl::Now() + limit;
+    int number;
+    do {
+      const timespec wait =
+          absl::ToTimespec(std::max(absl::ZeroDuration(), end - absl::Now()));
+      number = sigtimedwait(&signals, nullptr, &wait);
+      // As after SIGSTOP and SIGCONT.
+    } while (number < 0 && errno == EINTR);
     Log(LogLevel::kError, "stopping before the drain is complete",
         {{"cause", number > 0 ? "second signal" : "drain took too long"}});
     _exit(kExitNotDrained);
@@ -227,7 +235,8 @@ void CheckMemory(const ServerConfig& config, uint64_t weight_bytes,
       sessions == nullptr ? 0 : sessions->stats().memory_limit_bytes;
   double total = 0;
   for (const uint64_t bytes :
-       {weight_bytes, working_bytes, session_bytes, config.grpc_memory_bytes}) {
+       {weight_bytes, working_bytes, session_bytes, config.grpc_memory_bytes,
+        config.max_unread_bytes}) {
     total += double(bytes);
   }
   if (budget.bytes == 0 || total <= double(budget.bytes)) return;
@@ -238,7 +247,8 @@ void CheckMemory(const ServerConfig& config, uint64_t weight_bytes,
        {"weight_bytes", weight_bytes},
        {"max_working_bytes", working_bytes},
        {"session_memory_bytes", session_bytes},
-       {"grpc_memory_bytes", config.grpc_memory_bytes}});
+       {"grpc_memory_bytes", config.grpc_memory_bytes},
+       {"max_unread_bytes", config.max_unread_bytes}});
 }
 
 void LogListening(const ServerConfig& config, const Server& server) {

@@ -264,6 +264,9 @@ Metrics::Metrics(const BuildLabels& build)
       auth_invalid(AddAuthFailure(*registry_, "invalid")),
       draining(AddGauge(*registry_, "longhand_draining",
                         "1 from the signal to stop on, else 0.")),
+      unread_response_bytes(
+          AddGauge(*registry_, "longhand_unread_response_bytes",
+                   "Responses of streams that wait for clients to read them.")),
       session_append_seconds(AddHistogram(
           *registry_, "longhand_session_append_seconds",
           "Time that the session took for an append, refused ones included.",
@@ -347,6 +350,7 @@ void DocumentRecorder::RecordFailure(const absl::Status& why) {
   metrics_.encoded_tokens.Increment(tokens);
   switch (why.code()) {
     case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kAborted:  // the client stalled
       metrics_.wasted_cancelled_tokens.Increment(tokens);
       return;
     case absl::StatusCode::kDeadlineExceeded:

@@ -105,6 +105,7 @@ class Metrics {
   prometheus::Counter& auth_invalid;
 
   prometheus::Gauge& draining;  // 0 or 1
+  prometheus::Gauge& unread_response_bytes;
 
   prometheus::Histogram& session_append_seconds;
   prometheus::Histogram& session_query_seconds;

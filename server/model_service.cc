@@ -1,6 +1,8 @@
 #include "server/model_service.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,12 +12,17 @@
 #include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "core/text/text_stream.h"
+#include "server/admit.h"
 #include "server/convert.h"
 #include "server/session_convert.h"
 #include "server/unary_reactor.h"
 
 namespace longhand {
 namespace {
+
+// About how many tokens can be made of text in the time that it takes to encode
+// one: what Admission counts are tokens that are encoded.
+constexpr double kTokensPerEncoded = 50;
 
 // Answers at once.
 class GetModelReactor : public UnaryReactor<v1::GetModelResponse> {
@@ -70,15 +77,39 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
 
   absl::Status Submit(const v1::TokenizeRequest& request) {
     LH_RETURN_IF_ERROR(Check(request));
-    // The request is gone once the call is cancelled.
+    const uint64_t bytes = request.text().size();
+    const double tokens =
+        service().admission.EstimateTokens(bytes) / kTokensPerEncoded;
+    ticket_.Set(service().admission.Enter(
+        AdmissionRequest(caller(), deadline(), {bytes, tokens}),
+        // The request is gone once the call is cancelled.
+        [self = std::static_pointer_cast<TokenizeReactor>(shared_from_this()),
+         text = request.text(), with_tokens = request.include_tokens()](
+            absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
+          if (!permit.ok()) return self->End(permit.status());
+          const absl::Status status = CatchOutOfMemory([&] {
+            self->Run(*std::move(permit), std::move(text), with_tokens);
+          });
+          if (!status.ok()) self->End(status);
+        }));
+    return absl::OkStatus();
+  }
+
+  // On a worker.
+  void Run(std::shared_ptr<Admission::Permit> permit, std::string text,
+           bool with_tokens) {
     service().encoder.Run(
         [self = std::static_pointer_cast<TokenizeReactor>(shared_from_this()),
-         text = request.text(), with_tokens = request.include_tokens()] {
-          const absl::Status status = CatchOutOfMemory(
-              [&] { self->End(self->Tokenize(text, with_tokens)); });
+         permit = std::move(permit), text = std::move(text),
+         with_tokens]() mutable {
+          const absl::Status status = CatchOutOfMemory([&] {
+            absl::StatusOr<v1::TokenizeResponse> response =
+                self->Tokenize(*permit, text, with_tokens);
+            permit.reset();  // before the client can call again
+            self->End(std::move(response));
+          });
           if (!status.ok()) self->End(status);
         });
-    return absl::OkStatus();
   }
 
   absl::Status Check(const v1::TokenizeRequest& request) const {
@@ -95,7 +126,8 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<v1::TokenizeResponse> Tokenize(std::string_view text,
+  absl::StatusOr<v1::TokenizeResponse> Tokenize(Admission::Permit& permit,
+                                                std::string_view text,
                                                 bool with_tokens) const {
     constexpr size_t kPieceBytes = size_t{64} << 10;
     const Tokenizer* tokenizer = service().model.tokenizer;
@@ -108,6 +140,9 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     }
     if (ended()) return absl::CancelledError();
     LH_RETURN_IF_ERROR(stream.Finish(&tokens));
+    permit.OnProgress(0, 0,
+                      static_cast<uint64_t>(std::ceil(
+                          double(tokens.ids.size()) / kTokensPerEncoded)));
     v1::TokenizeResponse response =
         ToProto(tokens, with_tokens ? tokenizer : nullptr);
     const size_t size = response.ByteSizeLong();
@@ -118,7 +153,9 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     return response;
   }
 
-  void OnAbort(const absl::Status&) override {}
+  void OnAbort(const absl::Status& why) override { ticket_.Cancel(why); }
+
+  TicketSlot ticket_;
 };
 
 v1::Model Describe(const ServiceContext& context) {

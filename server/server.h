@@ -31,6 +31,7 @@
 #include "server/session_service.h"
 #include "server/tls.h"
 #include "server/unknown_service.h"
+#include "server/unread_responses.h"
 
 namespace longhand {
 
@@ -73,6 +74,7 @@ class Server {
   // sessions_, which uses encoder_.
   const ServedModel model_;
   const std::unique_ptr<Metrics> metrics_;
+  UnreadResponses unread_;
   const std::unique_ptr<const AccessControl> access_;
   AdmissionRecorder admission_recorder_;
   Admission admission_;

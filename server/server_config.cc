@@ -113,12 +113,12 @@ void AddAdmissionFlags(CLI::App* app, AdmissionConfig* admission,
                        double* max_wait_seconds) {
   FlagGroup group(app, "Admission: what waits while the encoder is busy");
   group.AddInt("--max-queued-requests", &admission->max_queued, 1, 1 << 20,
-               "Requests that wait for their turn, all tenants together; more "
-               "are refused with UNAVAILABLE, the newest of the tenant that "
-               "has most of them first");
+               "Requests of a class (short, long, streams) that wait for their "
+               "turn, all tenants together; more are refused with UNAVAILABLE, "
+               "the newest of the tenant that has most of them first");
   group.AddSize("--max-queued-bytes", &admission->max_queued_bytes,
                 uint64_t{64} << 10, uint64_t{1} << 40,
-                "Content of the requests that wait");
+                "Content of the requests of a class that wait");
   group.AddSeconds("--max-queue-seconds", max_wait_seconds, 0.001,
                    "Refuse at once what would probably wait for longer");
   group.AddCount("--short-request-tokens", &admission->short_tokens, 1,
@@ -163,6 +163,11 @@ void AddNetworkFlags(CLI::App* app, ServerConfig* config) {
   group.AddSize("--grpc-memory-bytes", &config->grpc_memory_bytes,
                 uint64_t{16} << 20, uint64_t{1} << 42,
                 "Memory of gRPC's transport buffers, all connections together");
+  group.AddSize("--max-unread-bytes", &config->max_unread_bytes,
+                uint64_t{64} << 10, uint64_t{1} << 42,
+                "Responses that clients of streams have not read yet, all "
+                "streams together: above it, a stream that has some gets no "
+                "more work; at twice it, the next to have a response is ended");
   group.AddBool("--reflection", &config->reflection,
                 "Serve gRPC reflection, which lists the methods to anybody "
                 "who can connect");
@@ -300,6 +305,11 @@ absl::Status Validate(const ServerConfig& config) {
         "maintained HTTP/2 proxy, or give --tls-cert, --tls-key and "
         "--tls-client-ca. If the network is closed to strangers, "
         "--insecure-allow-remote-plaintext overrides this"));
+  }
+  if (config.max_unread_bytes < config.max_message_bytes) {
+    return Invalid(
+        "--max-unread-bytes is below --max-message-bytes: no large response "
+        "could be sent; raise it, or lower the other");
   }
   return CheckSessionConfig(config.sessions, config.listen);
 }

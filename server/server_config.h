@@ -74,6 +74,9 @@ struct ServerConfig {
   absl::Duration keepalive = absl::Seconds(30);
   // What gRPC's transports may hold altogether.
   uint64_t grpc_memory_bytes = uint64_t{512} << 20;
+  // Responses that wait for clients to read them, all streams together; for
+  // what is in work when that is reached, as much again.
+  uint64_t max_unread_bytes = uint64_t{256} << 20;
 
   absl::Duration max_request = absl::Minutes(10);  // unary calls
   absl::Duration max_stream = absl::Hours(1);

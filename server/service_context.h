@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/served_model.h"
 #include "server/session_host.h"
+#include "server/unread_responses.h"
 
 namespace longhand {
 
@@ -23,7 +24,7 @@ struct RequestLimits {
   absl::Duration stall_timeout = absl::Minutes(5);
   // Calls that take longer are logged as such; 0: none.
   absl::Duration slow_request = absl::Seconds(10);
-  // Results that wait for a client to read them.
+  // Results of one stream that wait for its client to read them.
   size_t max_queued_bytes = size_t{4} << 20;
   size_t max_queued_messages = 64;
   // Documents of one EncodeBatch stream that are in work at one time.
@@ -36,6 +37,7 @@ struct ServiceContext {
   Encoder& encoder;
   const ServedModel& model;
   Metrics& metrics;
+  UnreadResponses& unread;
   RequestLimits limits;
   // Null: the server keeps no sessions.
   SessionHost* sessions = nullptr;

@@ -24,6 +24,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -105,7 +106,9 @@ class StreamReactor
 
   // Asks for the next message. OnMessage or OnEnd follows.
   void ReadNext() ABSL_LOCKS_EXCLUDED(mu_);
-  // Queues a message. Dropped if the stream is closed.
+  // Queues a message. Dropped if the stream is closed. Aborts the stream with
+  // RESOURCE_EXHAUSTED (UNREAD_RESPONSES) if all streams together have too much
+  // that clients do not read.
   void Send(Response response) ABSL_LOCKS_EXCLUDED(mu_);
   // Whether there is room in the queue. If not, OnRoom follows.
   bool HasRoom() ABSL_LOCKS_EXCLUDED(mu_);
@@ -133,13 +136,25 @@ class StreamReactor
 
   bool FullLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return queued_bytes_ >= limits_.max_queued_bytes ||
-           queue_.size() >= limits_.max_queued_messages;
+           queue_.size() >= limits_.max_queued_messages || TotalFullLocked();
   }
   // Half empty, so that a document does not wake for every message.
   bool RoomyLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return queued_bytes_ <= limits_.max_queued_bytes / 2 &&
-           queue_.size() <= limits_.max_queued_messages / 2;
+           queue_.size() <= limits_.max_queued_messages / 2 &&
+           !TotalFullLocked();
   }
+  // Who has read everything does not wait for those who do not; so a write that
+  // ends always finds out when there is room again.
+  bool TotalFullLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return queued_bytes_ > 0 && service().unread.full();
+  }
+  // So much of what was queued is gone.
+  void ForgetLocked(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    queued_bytes_ -= bytes;
+    service().unread.Remove(bytes);
+  }
+  absl::Status TooMuchUnread() const;
 
   void Pump() ABSL_LOCKS_EXCLUDED(mu_);
   Action NextAction() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -149,7 +164,7 @@ class StreamReactor
   void OnTimer();
 
   grpc::CallbackServerContext* const context_;
-  const RequestLimits& limits_;
+  const RequestLimits limits_;
   ServerCall call_;
   std::shared_ptr<StreamReactor> self_;  // set by Launch, cleared in OnDone
 
@@ -166,6 +181,9 @@ class StreamReactor
   bool write_in_flight_ ABSL_GUARDED_BY(mu_) = false;
   bool room_wanted_ ABSL_GUARDED_BY(mu_) = false;
   bool cancel_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  bool in_timer_ ABSL_GUARDED_BY(mu_) = false;
+  // The timer has seen the error that the stream ends with.
+  bool overdue_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   // An error that waits for the queue.
   bool flushing_ ABSL_GUARDED_BY(mu_) = false;
@@ -229,7 +247,7 @@ void StreamReactor<Request, Response>::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mu_);
     write_in_flight_ = false;
-    queued_bytes_ -= writing_.bytes;
+    ForgetLocked(writing_.bytes);
     writing_ = {};
     last_activity_ = absl::Now();
     if (room_wanted_ && RoomyLocked()) {
@@ -269,14 +287,31 @@ void StreamReactor<Request, Response>::ReadNext() {
 template <typename Request, typename Response>
 void StreamReactor<Request, Response>::Send(Response response) {
   const size_t bytes = response.ByteSizeLong();
+  bool counted = false;
   {
     absl::MutexLock lock(&mu_);
     if (closing_) return;
-    queued_bytes_ += bytes;
-    queue_.push_back({std::move(response), bytes});
-    last_activity_ = absl::Now();
+    counted = service().unread.Add(bytes);
+    if (counted) {
+      queued_bytes_ += bytes;
+      queue_.push_back({std::move(response), bytes});
+      // Else it is the client's turn already.
+      if (!write_in_flight_) last_activity_ = absl::Now();
+    }
   }
+  if (!counted) return Abort(TooMuchUnread());
   Pump();
+}
+
+template <typename Request, typename Response>
+absl::Status StreamReactor<Request, Response>::TooMuchUnread() const {
+  const uint64_t limit = 2 * service().unread.limit_bytes();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, "UNREAD_RESPONSES",
+      absl::StrCat("the server keeps no more than ", limit,
+                   " bytes of responses that clients have not read; read "
+                   "responses while you send"),
+      {{"limit_bytes", absl::StrCat(limit)}});
 }
 
 template <typename Request, typename Response>
@@ -300,7 +335,7 @@ void StreamReactor<Request, Response>::Close(const absl::Status& status) {
     flushing_ = false;
     if (!status.ok()) {
       dropped.swap(queue_);
-      queued_bytes_ = write_in_flight_ ? writing_.bytes : 0;
+      ForgetLocked(queued_bytes_ - (write_in_flight_ ? writing_.bytes : 0));
     }
   }
   Pump();
@@ -357,7 +392,8 @@ StreamReactor<Request, Response>::NextAction() {
     return Action::kWrite;
   }
   if (closing_) {
-    if (write_in_flight_) return Action::kNone;
+    // Who is in OnTimer may still need what is the server's.
+    if (write_in_flight_ || in_timer_) return Action::kNone;
     finished_ = true;
     return Action::kFinish;
   }
@@ -405,10 +441,11 @@ void StreamReactor<Request, Response>::ArmTimer() {
   const absl::Time now = absl::Now();
   const absl::Time next =
       now < deadline() ? std::min(deadline(), now + step) : now + step;
-  // An alarm cannot be set again from its own callback.
-  auto alarm = std::make_unique<grpc::Alarm>();
+  std::unique_ptr<grpc::Alarm> alarm;
   absl::MutexLock lock(&mu_);
   if (finished_) return;
+  // An alarm cannot be set again from its own callback.
+  alarm = std::make_unique<grpc::Alarm>();
   alarm->Set(absl::ToChronoTime(next), [weak](bool fired) {
     if (!fired) return;
     if (std::shared_ptr<StreamReactor> self = weak.lock()) self->OnTimer();
@@ -421,19 +458,29 @@ void StreamReactor<Request, Response>::OnTimer() {
   absl::Status why;
   {
     absl::MutexLock lock(&mu_);
+    // Then the server may be gone.
+    if (finished_) return;
+    in_timer_ = true;
     const absl::Time now = absl::Now();
     if (closing_ && !status_.ok() && !flushing_) {
-      // The status cannot pass a message that the client does not read.
-      cancel_wanted_ = write_in_flight_;
+      // The status cannot pass a message that the client does not read. For
+      // that it has had time since the timer before.
+      cancel_wanted_ = write_in_flight_ && std::exchange(overdue_, true);
     } else if (now >= deadline()) {
       why = CancelReason(deadline());
     } else if ((read_in_flight_ || write_in_flight_) &&
                now - last_activity_ >= limits_.stall_timeout) {
-      why = MakeError(absl::StatusCode::kDeadlineExceeded, "CLIENT_STALLED",
+      // No status of those that count as errors of the service.
+      why = MakeError(absl::StatusCode::kAborted, "CLIENT_STALLED",
                       "the client neither sent nor read for too long");
     }
+    if (!why.ok()) overdue_ = true;
   }
   if (!why.ok()) Abort(why);
+  {
+    absl::MutexLock lock(&mu_);
+    in_timer_ = false;
+  }
   Pump();
   ArmTimer();
 }

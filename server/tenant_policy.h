@@ -12,6 +12,11 @@ struct TenantPolicy {
   double burst_tokens = 0;
   int max_documents = 0;  // in work at one time; 0: no limit
   int max_sessions = 0;   // 0: only the server's own limit
+
+  bool limits_tokens() const { return tokens_per_second > 0; }
+  double burst() const {
+    return burst_tokens > 0 ? burst_tokens : 2 * tokens_per_second;
+  }
 };
 
 }  // namespace longhand

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "server/call.h"
 #include "server/convert.h"
@@ -139,14 +140,19 @@ void Begin(Waiting waiting,
            absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
   if (!permit.ok()) return waiting.collector->Fail(permit.status());
   waiting.collector->Hold(*std::move(permit));
-  absl::StatusOr<std::shared_ptr<Document>> document =
-      waiting.service.encoder.Open(waiting.options, waiting.deadline,
-                                   waiting.collector);
+  absl::StatusOr<std::shared_ptr<Document>> document;
+  const absl::Status opening = CatchOutOfMemory([&] {
+    document = waiting.service.encoder.Open(waiting.options, waiting.deadline,
+                                            waiting.collector);
+  });
+  if (!opening.ok()) document = opening;
   DocumentRecorder::RecordOpen(document.status(), waiting.service.metrics);
   if (!document.ok()) return waiting.collector->Fail(document.status());
   waiting.collector->Bind(*document);
   waiting.slot->Set(*document);
-  Feed(**document, std::move(waiting.content));
+  const absl::Status feeding =
+      CatchOutOfMemory([&] { Feed(**document, std::move(waiting.content)); });
+  if (!feeding.ok()) (*document)->Cancel(feeding);
 }
 
 }  // namespace

@@ -225,7 +225,7 @@ TEST_F(SessionAppenderTest, AnIdleStreamThatTheServerEndedIsOpenedAgain) {
     if (count == 2) {
       fault = {
           .apply = false,
-          .status = MakeStatus(grpc::StatusCode::DEADLINE_EXCEEDED,
+          .status = MakeStatus(grpc::StatusCode::ABORTED,
                                "the client was silent", "CLIENT_STALLED", {})};
     }
     return fault;

@@ -53,14 +53,14 @@ class SlowPeersTest(hostile.HostileCase):
         self.assertGreater(time.monotonic() - begin, 5)
 
     def test_a_stream_that_never_speaks(self):
-        before = self.ended_streams("DeadlineExceeded")
+        before = self.ended_streams("Aborted")
         with Peer(self.address) as peer:
             stream = peer.open(ENCODE_STREAM)
             answer = peer.finish(stream, 20)
-            self.assertEqual(answer.status, 4)  # DEADLINE_EXCEEDED
+            self.assertEqual(answer.status, 10)  # ABORTED
             self.assertIn("neither sent nor read",
                           answer.headers["grpc-message"])
-        self.assertEqual(self.ended_streams("DeadlineExceeded"), before + 1)
+        self.assertEqual(self.ended_streams("Aborted"), before + 1)
 
     def test_a_message_that_is_declared_and_trickles(self):
         """2 GiB are declared; a stream is ended for its stall, and memory goes
@@ -77,7 +77,7 @@ class SlowPeersTest(hostile.HostileCase):
                 peer.read_until(lambda: False, 0.1)
             hostile.encode(self.victim)
             for stream in streams[8:]:
-                self.assertEqual(peer.finish(stream, 20).status, 4)
+                self.assertEqual(peer.finish(stream, 20).status, 10)
             self.assertFalse(peer.closed)
 
     def test_much_data_of_messages_that_never_end(self):
@@ -102,7 +102,7 @@ class SlowPeersTest(hostile.HostileCase):
 
     def test_a_reader_that_stops_reading(self):
         """A large result for somebody who reads none of it."""
-        before = self.ended_streams("DeadlineExceeded")
+        before = self.ended_streams("Aborted")
         options = wire.encoder_pb.EncodeOptions(
             outputs=[wire.encoder_pb.OUTPUT_TOKEN_VECTORS],
             document_weight=0)
@@ -115,7 +115,7 @@ class SlowPeersTest(hostile.HostileCase):
                     wire.encoder_pb.EncodeStreamRequest(
                         **message).SerializeToString()))
             programs.wait_until(
-                lambda: self.ended_streams("DeadlineExceeded") > before,
+                lambda: self.ended_streams("Aborted") > before,
                 "the stream to be ended")
             hostile.encode(self.victim)
 

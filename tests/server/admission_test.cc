@@ -309,6 +309,25 @@ TEST_F(AdmissionTest, AStreamIsChargedAsItGoes) {
   EXPECT_TRUE(Enter(request).permit);
 }
 
+TEST_F(AdmissionTest, WhatTakesMoreThanItsGuessIsCharged) {
+  Make({});
+  auto policy = std::make_shared<TenantPolicy>();
+  policy->tokens_per_second = 100;
+  const auto enter = [&](double tokens) -> Call& {
+    return Enter({.tenant = "a", .policy = policy, .tokens = tokens});
+  };
+  // An edit of one byte that moves all that follows.
+  Call& edit = enter(0.25);
+  edit.permit->OnProgress(0, 0, 700);
+  EXPECT_EQ(enter(1).reason(), "TENANT_QUOTA");
+  now_ += absl::Seconds(6);
+  // What took less was paid for already.
+  Call& text = enter(50);
+  text.permit->OnProgress(400, 20, 20);
+  text.permit->OnProgress(400, 49, 49);
+  EXPECT_TRUE(enter(1).permit);
+}
+
 TEST_F(AdmissionTest, WhatDidNotRunIsNotCharged) {
   Make({.places = {1, 1, 1}});
   auto policy = std::make_shared<TenantPolicy>();
@@ -351,6 +370,30 @@ TEST_F(AdmissionTest, LearnsBytesPerToken) {
 }
 
 // Every place that is given up at once leads to the next: not on one stack.
+TEST_F(AdmissionTest, NobodySpoilsTheGuessForOthers) {
+  Make({});
+  // 64 words in 60 KB of spaces, and what is mostly rare characters.
+  for (const uint64_t bytes : {60'000, 6}) {
+    for (int i = 0; i < 100; ++i) {
+      Call& call = Enter("a", 64);
+      call.permit->OnProgress(bytes, 64, 64);
+      call.permit.reset();
+    }
+    EXPECT_GE(admission_->EstimateTokens(1600), 100);
+    EXPECT_LE(admission_->EstimateTokens(1600), 1600);
+  }
+}
+
+TEST_F(AdmissionTest, WaitingStreamsLeaveTheQueueToOthers) {
+  Make({.places = {1, 1, 1}, .max_queued = 2});
+  for (int i = 0; i < 3; ++i) Enter({.tenant = "a", .is_stream = true});
+  EXPECT_EQ(Enter({.tenant = "a", .is_stream = true}).reason(), "OVERLOADED");
+  EXPECT_TRUE(Enter("b", 10).permit);
+  EXPECT_TRUE(Enter("b", 10).waits());
+  EXPECT_TRUE(Enter("b", 5000).permit);
+  EXPECT_TRUE(Enter("b", 5000).waits());
+}
+
 TEST_F(AdmissionTest, ManyThatGiveUpAtOnceNeedNoDeepStack) {
   Make({.places = {1, 1, 1}, .max_queued = 200000});
   Call& running = Enter("a", 1);

@@ -60,7 +60,7 @@ TEST(MetricsTest, EverySeriesExistsFromTheStart) {
   for (const char* series :
        {"longhand_auth_failures_total{reason=\"missing\"} 0\n",
         "longhand_auth_failures_total{reason=\"invalid\"} 0\n",
-        "longhand_draining 0\n"}) {
+        "longhand_draining 0\n", "longhand_unread_response_bytes 0\n"}) {
     EXPECT_THAT(text, HasSubstr(series));
   }
   EXPECT_THAT(

@@ -64,6 +64,7 @@ TEST(ServerConfigTest, DefaultsAreSafe) {
   EXPECT_EQ(config.keepalive, absl::Seconds(30));
   EXPECT_EQ(config.tls.reload_interval, absl::Seconds(10));
   EXPECT_EQ(config.grpc_memory_bytes, 512U << 20);
+  EXPECT_EQ(config.max_unread_bytes, 256U << 20);
   EXPECT_EQ(config.max_request, absl::Minutes(10));
   EXPECT_EQ(config.max_stream, absl::Hours(1));
   EXPECT_EQ(config.drain_timeout, absl::Seconds(20));
@@ -84,14 +85,11 @@ TEST(ServerConfigTest, FlagsAreRead) {
                               "--max-working-bytes=1 GB",
                               "--default-visibility",
                               "bidirectional",
-                              "--default-gate",
-                              "0.25",
-                              "--default-chunk-tokens",
-                              "64",
-                              "--max-message-bytes",
-                              "65536",
-                              "--drain-delay-seconds",
-                              "0.5",
+                              "--default-gate=0.25",
+                              "--default-chunk-tokens=64",
+                              "--max-message-bytes=65536",
+                              "--max-unread-bytes=70KB",
+                              "--drain-delay-seconds=0.5",
                               "--reflection",
                               "--log-format",
                               "json",
@@ -109,6 +107,7 @@ TEST(ServerConfigTest, FlagsAreRead) {
   EXPECT_EQ(config.encoder.defaults.gate, 0.25F);
   EXPECT_EQ(config.encoder.defaults.chunk_tokens, 64);
   EXPECT_EQ(config.max_message_bytes, 65536U);
+  EXPECT_EQ(config.max_unread_bytes, 70000U);
   EXPECT_EQ(config.drain_delay, absl::Milliseconds(500));
   EXPECT_EQ(config.keepalive, absl::Minutes(1));
   EXPECT_EQ(config.tls.reload_interval, absl::Milliseconds(2500));
@@ -304,6 +303,7 @@ TEST(ServerConfigTest, BadValuesAreRefused) {
       {"--max-message-bytes", "4 elephants"},
       {"--max-message-bytes", "-1"},
       {"--max-document-bytes", "0"},
+      {"--max-unread-bytes", "4194303"},  // one message is more
       {"--max-request-seconds", "0"},
       {"--max-request-seconds", "nan"},
       {"--drain-timeout-seconds", "-1"},

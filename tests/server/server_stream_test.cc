@@ -1,10 +1,17 @@
-// EncodeStream through a real gRPC connection.
+// EncodeStream, and streams of the test's own, through real gRPC connections.
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/stream_reactor.h"
 #include "tests/testing/test_server.h"
 
 namespace longhand::testing {
@@ -244,7 +251,7 @@ TEST(EncodeStreamTest, AClientThatStopsSendingIsCutOff) {
   Call call(test);
   call.stream->Write(Config());
   const grpc::Status status = call.ReadAll();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
   EXPECT_EQ(ReasonOf(status), "CLIENT_STALLED");
   EXPECT_TRUE(test.encoder->WaitFor(AllDone));
 }
@@ -259,7 +266,7 @@ TEST(EncodeStreamTest, AClientThatStopsReadingIsCutOff) {
   call.stream->WritesDone();
   ASSERT_TRUE(test.encoder->WaitFor(AllDone));
   EXPECT_EQ(test.encoder->stats().endings[0].code(),
-            absl::StatusCode::kDeadlineExceeded);
+            absl::StatusCode::kAborted);
   EXPECT_FALSE(call.ReadAll().ok());
 }
 
@@ -271,6 +278,180 @@ TEST(EncodeStreamTest, AMessageOverTheLimitEndsTheStream) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(test.encoder->WaitFor(AllDone));
   EXPECT_FALSE(test.encoder->stats().endings[0].ok());
+}
+
+// A stream that does what the test says.
+class ProbeReactor
+    : public StreamReactor<v1::EncodeStreamRequest, v1::EncodeStreamResponse> {
+ public:
+  // Both run once, in OnAbort and in OnFinished.
+  struct Hooks {
+    std::function<void(const absl::Status&)> aborted = [](auto&) {};
+    std::function<void()> finished = [] {};
+  };
+
+  static std::shared_ptr<ProbeReactor> Start(const ServiceContext& service,
+                                             grpc::CallbackServerContext* call,
+                                             Hooks hooks) {
+    std::shared_ptr<ProbeReactor> reactor(
+        new ProbeReactor(service, call, std::move(hooks)));
+    Launch(reactor, [](ProbeReactor&) { return absl::OkStatus(); });
+    return reactor;
+  }
+
+  using StreamReactor::Close;
+  using StreamReactor::HasRoom;
+  using StreamReactor::Send;
+
+ private:
+  ProbeReactor(const ServiceContext& service, grpc::CallbackServerContext* call,
+               Hooks hooks)
+      : StreamReactor(service, service.metrics.encode_stream, call),
+        hooks_(std::move(hooks)) {}
+
+  void OnMessage(v1::EncodeStreamRequest&) override {}
+  void OnEnd() override {}
+  void OnAbort(const absl::Status& why) override {
+    if (!aborted_.exchange(true)) hooks_.aborted(why);
+  }
+  void OnRoom() override {}
+  void OnFinished() override { hooks_.finished(); }
+
+  const Hooks hooks_;
+  std::atomic<bool> aborted_{false};
+};
+
+// Serves one ProbeReactor.
+class ProbeServer : public v1::EncoderService::CallbackService {
+ public:
+  explicit ProbeServer(ProbeReactor::Hooks hooks, absl::Duration stall_timeout)
+      : hooks_(std::move(hooks)),
+        access_(*AccessControl::Create({})),
+        admission_(AdmissionOptions()),
+        model_(FakeServedModel()),
+        metrics_(BuildLabels()),
+        unread_(uint64_t{64} << 20, metrics_.unread_response_bytes),
+        context_{.access = *access_,
+                 .admission = admission_,
+                 .encoder = encoder_,
+                 .model = model_,
+                 .metrics = metrics_,
+                 .unread = unread_,
+                 .limits = {.stall_timeout = stall_timeout}} {
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    grpc::ChannelArguments arguments;
+    // The connection takes 64 KiB of what is not read, and no more.
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    stub_ = v1::EncoderService::NewStub(grpc::CreateCustomChannel(
+        absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials(),
+        arguments));
+  }
+
+  ~ProbeServer() override {
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+  }
+
+  grpc::ServerBidiReactor<v1::EncodeStreamRequest, v1::EncodeStreamResponse>*
+  EncodeStream(grpc::CallbackServerContext* call) override {
+    reactor_ = ProbeReactor::Start(context_, call, hooks_);
+    started_.Notify();
+    return reactor_.get();
+  }
+
+  std::unique_ptr<Stream> Open(grpc::ClientContext* context) {
+    return stub_->EncodeStream(context);
+  }
+  // Of the stream that was opened.
+  std::shared_ptr<ProbeReactor> reactor() {
+    started_.WaitForNotification();
+    return reactor_;
+  }
+
+ private:
+  const ProbeReactor::Hooks hooks_;
+  const std::unique_ptr<AccessControl> access_;
+  Admission admission_;
+  FakeEncoder encoder_;
+  const ServedModel model_;
+  Metrics metrics_;
+  UnreadResponses unread_;
+  const ServiceContext context_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::EncoderService::Stub> stub_;
+  absl::Notification started_;
+  std::shared_ptr<ProbeReactor> reactor_;
+};
+
+v1::EncodeStreamResponse ResponseOf(size_t bytes) {
+  v1::EncodeStreamResponse response;
+  response.mutable_chunk()->set_vector(std::string(bytes, 'x'));
+  return response;
+}
+
+TEST(StreamReactorTest, WhatIsSentMeanwhileIsNoExcuseForNotReading) {
+  absl::Status why;
+  absl::Notification aborted;
+  ProbeServer server({.aborted =
+                          [&](const absl::Status& status) {
+                            why = status;
+                            aborted.Notify();
+                          }},
+                     absl::Milliseconds(300));
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream = server.Open(&context);
+  server.reactor()->Send(ResponseOf(size_t{8} << 20));
+  for (int i = 0; i < 600 && !aborted.HasBeenNotified(); ++i) {
+    server.reactor()->Send(ResponseOf(1));
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  ASSERT_TRUE(aborted.HasBeenNotified());
+  EXPECT_EQ(GetErrorDetail(why)->reason, "CLIENT_STALLED");
+  context.TryCancel();
+  stream->Finish();
+}
+
+// What the timer does may need what the server owns, which lives as long as a
+// call is open.
+TEST(StreamReactorTest, ACallLastsAsLongAsItsTimerActs) {
+  absl::Notification aborting, released, finished;
+  ProbeServer server({.aborted =
+                          [&](const absl::Status&) {
+                            aborting.Notify();
+                            released.WaitForNotification();
+                          },
+                      .finished = [&] { finished.Notify(); }},
+                     absl::Milliseconds(100));
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream = server.Open(&context);
+  ASSERT_TRUE(aborting.WaitForNotificationWithTimeout(absl::Minutes(1)));
+  EXPECT_FALSE(
+      finished.WaitForNotificationWithTimeout(absl::Milliseconds(300)));
+  released.Notify();
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
+  EXPECT_EQ(ReasonOf(status), "CLIENT_STALLED");
+  EXPECT_TRUE(finished.WaitForNotificationWithTimeout(absl::Minutes(1)));
+}
+
+TEST(StreamReactorTest, AReactorMayOutliveItsServer) {
+  std::shared_ptr<ProbeReactor> reactor;
+  {
+    ProbeServer server({}, absl::Milliseconds(40));
+    grpc::ClientContext context;
+    std::unique_ptr<Stream> stream = server.Open(&context);
+    reactor = server.reactor();
+    reactor->Close(absl::OkStatus());
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  EXPECT_TRUE(reactor->HasRoom());
+  reactor->Send(ResponseOf(1));
+  reactor->Close(absl::CancelledError());
 }
 
 }  // namespace

@@ -32,6 +32,21 @@ v1::EncodeRequest TextRequest(const std::string& text) {
   return request;
 }
 
+// False if `condition` does not come true within ten seconds.
+template <typename Condition>
+bool Soon(Condition condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return condition();
+}
+
+bool WaitForQueued(const TestServer& test, size_t count) {
+  return Soon([&] {
+    return test.server->admission_stats().classes[0].queued == count;
+  });
+}
+
 v1::EncodeBatchRequest BatchItem(uint64_t id, const std::string& text) {
   v1::EncodeBatchRequest item;
   item.set_correlation_id(id);
@@ -172,13 +187,7 @@ TEST(EncodeTest, OverloadSaysWhenToRetry) {
   }
   EXPECT_TRUE(test.encoder->WaitFor(
       [](const FakeEncoderStats& s) { return s.opened == 1; }));
-  const auto queued = [&] {
-    return test.server->admission_stats().classes[0].queued;
-  };
-  for (int i = 0; i < 1000 && queued() == 0; ++i) {
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_EQ(queued(), 1u);
+  EXPECT_TRUE(WaitForQueued(test, 1));
   grpc::ClientContext context;
   v1::EncodeResponse response;
   const grpc::Status status =
@@ -274,6 +283,97 @@ TEST(EncodeBatchTest, CancellingStopsAllDocuments) {
       [](const FakeEncoderStats& s) { return s.done == 5; }));
 }
 
+// An answer that just fits into a message, where vectors are large.
+constexpr double kAnswerBytes = 60 * 65536;
+v1::EncodeBatchRequest BigItem(uint64_t id) {
+  return BatchItem(id, "hold" + std::string(236, 'x'));
+}
+
+// For what clients have not read to come between the two.
+bool WaitForUnread(const TestServer& test, double least, double most) {
+  return Soon([&] {
+    const double bytes = test.server->metrics().unread_response_bytes.Value();
+    return least <= bytes && bytes <= most;
+  });
+}
+
+// Whose connection takes 64 KiB of what is not read, and no more.
+std::unique_ptr<v1::EncoderService::Stub> UnbufferedStub(TestServer& test) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  return v1::EncoderService::NewStub(grpc::CreateCustomChannel(
+      test.address, grpc::InsecureChannelCredentials(), arguments));
+}
+
+TEST(EncodeBatchTest, AnswersThatNobodyReadsAreBounded) {
+  FakeEncoderOptions options = LargeVectors();
+  options.encoder.max_concurrent_documents = 128;
+  ServerConfig config = LoopbackConfig();
+  config.max_unread_bytes = 4 << 20;
+  TestServer test(config, options);
+  const auto stub = UnbufferedStub(test);
+  grpc::ClientContext context;
+  std::unique_ptr<BatchStream> stream = stub->EncodeBatch(&context);
+  for (int i = 0; i < 16; ++i) {
+    ASSERT_TRUE(stream->Write(BigItem(i)));
+  }
+  ASSERT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 16; }));
+  test.encoder->ReleaseHeld();
+  ASSERT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.done == 16; }));
+  // What is on its way to the client cannot be taken back.
+  EXPECT_TRUE(WaitForUnread(test, kAnswerBytes, 1.1 * kAnswerBytes));
+  v1::EncodeBatchResponse response;
+  EXPECT_TRUE(stream->Read(&response));
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "UNREAD_RESPONSES");
+  EXPECT_EQ(ErrorInfoOf(status).metadata().at("limit_bytes"), "8388608");
+  EXPECT_TRUE(WaitForUnread(test, 0, 0));
+}
+
+TEST(EncodeBatchTest, UnreadAnswersOfOthersHoldUpOnlyWhoDoesNotRead) {
+  ServerConfig config = LoopbackConfig();
+  config.max_unread_bytes = 5 << 20;
+  TestServer test(config, LargeVectors());
+  test.encoder->ReleaseHeld();
+  const auto stub = UnbufferedStub(test);
+  std::array<grpc::ClientContext, 3> contexts;
+  std::array<std::unique_ptr<BatchStream>, 3> streams;
+  for (size_t i = 0; i < 2; ++i) {
+    streams[i] = stub->EncodeBatch(&contexts[i]);
+    ASSERT_TRUE(streams[i]->Write(BigItem(i)));
+    ASSERT_TRUE(WaitForUnread(test, (i + 1) * kAnswerBytes, 10 << 20));
+  }
+  // Together more than the limit. The second may have asked for a message
+  // before that.
+  for (int i = 2; i < 5; ++i) {
+    ASSERT_TRUE(streams[1]->Write(BatchItem(i, "go")));
+  }
+  streams[2] = stub->EncodeBatch(&contexts[2]);
+  v1::EncodeBatchResponse response;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(streams[2]->Write(BatchItem(5, "go")));
+    ASSERT_TRUE(streams[2]->Read(&response));
+    EXPECT_EQ(response.response().chunks_size(), 1);
+  }
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_LE(test.encoder->stats().opened, 13);
+  for (uint64_t i = 1; i < 5; ++i) {
+    ASSERT_TRUE(streams[1]->Read(&response));
+    EXPECT_EQ(response.correlation_id(), i);
+  }
+  // One reads, one goes away.
+  EXPECT_TRUE(WaitForUnread(test, kAnswerBytes, 1.1 * kAnswerBytes));
+  contexts[0].TryCancel();
+  EXPECT_TRUE(WaitForUnread(test, 0, 0));
+  streams[0]->Finish();
+  streams[1]->WritesDone();
+  EXPECT_TRUE(streams[1]->Finish().ok());
+}
+
 TEST(ModelServiceTest, DescribesTheModel) {
   TestServer test;
   grpc::ClientContext context;
@@ -310,6 +410,14 @@ class TokenizeTest : public ::testing::Test {
     return model;
   }
 
+  static grpc::Status Tokenize(TestServer& test, const std::string& text) {
+    grpc::ClientContext context;
+    v1::TokenizeRequest request;
+    request.set_text(text);
+    v1::TokenizeResponse response;
+    return test.models->Tokenize(&context, request, &response);
+  }
+
   const std::unique_ptr<const Tokenizer> tokenizer_;
 };
 
@@ -335,20 +443,57 @@ TEST_F(TokenizeTest, ErrorsSayWhy) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "EMPTY_DOCUMENT"}, {"caf\xc3", "INVALID_UTF8"}};
   for (const auto& [text, reason] : cases) {
-    v1::TokenizeRequest request;
-    request.set_text(text);
-    grpc::ClientContext context;
-    v1::TokenizeResponse response;
-    EXPECT_EQ(ReasonOf(test.models->Tokenize(&context, request, &response)),
-              reason);
+    EXPECT_EQ(ReasonOf(Tokenize(test, text)), reason);
   }
   TestServer without;
-  v1::TokenizeRequest request;
-  request.set_text("text");
+  EXPECT_EQ(ReasonOf(Tokenize(without, "text")), "TOKENIZER_MISSING");
+}
+
+TEST_F(TokenizeTest, WaitsForItsTurn) {
+  FakeEncoderOptions options;
+  options.encoder.max_concurrent_documents = 4;  // one of them short
+  ServerConfig config = LoopbackConfig();
+  config.admission.max_queued = 1;
+  TestServer test(config, options, WithTokenizer());
+  std::thread held([&] {
+    v1::EncodeResponse response;
+    EXPECT_TRUE(Encode(test, TextRequest("hold on"), &response).ok());
+  });
+  EXPECT_TRUE(test.encoder->WaitFor(
+      [](const FakeEncoderStats& s) { return s.opened == 1; }));
   grpc::ClientContext context;
-  v1::TokenizeResponse response;
-  EXPECT_EQ(ReasonOf(without.models->Tokenize(&context, request, &response)),
-            "TOKENIZER_MISSING");
+  grpc::Status waited;
+  std::thread waiting([&] {
+    v1::TokenizeRequest request;
+    request.set_text("text");
+    v1::TokenizeResponse response;
+    waited = test.models->Tokenize(&context, request, &response);
+  });
+  EXPECT_TRUE(WaitForQueued(test, 1));
+  const grpc::Status refused = Tokenize(test, "text");
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(refused), "OVERLOADED");
+  context.TryCancel();
+  waiting.join();
+  EXPECT_EQ(waited.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(WaitForQueued(test, 0));
+  test.encoder->ReleaseHeld();
+  held.join();
+  EXPECT_TRUE(Tokenize(test, "text").ok());
+}
+
+TEST_F(TokenizeTest, TakesAFiftiethOfTheQuota) {
+  ServerConfig config = LoopbackConfig();
+  config.access.defaults.tokens_per_second = 1e-6;
+  config.access.defaults.burst_tokens = 9;
+  TestServer test(config, {}, WithTokenizer());
+  std::string text;
+  // Two and a half tokens as estimated; two are found.
+  for (int i = 0; i < 100; ++i) text += "text ";
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Tokenize(test, text).ok()) << i;
+  const grpc::Status refused = Tokenize(test, text);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(refused), "TENANT_QUOTA");
 }
 
 }  // namespace

@@ -193,8 +193,7 @@ TEST(AppendSessionTest, AClientThatNeverReadsIsCutOff) {
   AppendCall call(test);
   ASSERT_TRUE(call.stream->Write(AppendRequest(kUnknownId, 0, "x")));
   const prometheus::Counter& ended =
-      *test.server->metrics()
-           .append_session.handled[grpc::StatusCode::DEADLINE_EXCEEDED];
+      *test.server->metrics().append_session.handled[grpc::StatusCode::ABORTED];
   while (ended.Value() == 0) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_FALSE(call.ReadAll().ok());
 }
