@@ -202,7 +202,12 @@ TEST_F(SessionUpkeepTest, EvictionRacesWithUse) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
       for (int s = 0; s < kEach; ++s) {
-        const SessionId id = NewSession();
+        auto made = manager().CreateSession(call_, {}, std::nullopt);
+        while (ReasonOf(made.status()) == "OVERLOADED") {
+          made = manager().CreateSession(call_, {}, std::nullopt);
+        }
+        ASSERT_TRUE(made.ok()) << made.status();
+        const SessionId id = made->key.id;
         uint64_t offset = 0;
         for (int i = 0; i < 25; ++i) {
           const auto result = Append(id, MakeAppend(offset, Ids(4, i)));
