@@ -228,7 +228,10 @@ def leftovers(sample, idle):
 
 def main(minutes):
     flags = os.environ.get("LONGHAND_SOAK_SERVER_FLAGS", "").split()
+    # Chunks of deleted sessions stay in the content cache: one that is full
+    # before the warm-up ends.
     with programs.Server(programs.MODEL_DIR, "--log-level", "info",
+                         "--session-cache-bytes", "32MiB",
                          *flags) as server:
         address = server.wait_until_ready().address
         first = wire.Connection(address)
