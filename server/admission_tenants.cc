@@ -65,8 +65,7 @@ void Admission::LeaveTenant(const std::string& name, absl::Time now) {
   for (auto at = tenants_.begin(); at != tenants_.end();) {
     Tenant& tenant = at->second;
     Refresh(tenant, now);
-    const bool rested = tenant.policy == nullptr ||
-                        tenant.policy->tokens_per_second <= 0 ||
+    const bool rested = !LimitsTokens(tenant.policy.get()) ||
                         tenant.allowance >= tenant.policy->burst();
     at = tenant.documents == 0 && rested ? tenants_.erase(at) : std::next(at);
   }

@@ -46,6 +46,24 @@ void TicketSlot::Cancel(const absl::Status& why) {
   if (ticket != nullptr) ticket->Cancel(why);
 }
 
+std::shared_ptr<Admission::Ticket> EnterAdmission(
+    const ServiceContext& service, Admission::Request request,
+    absl::AnyInvocable<absl::Status(std::shared_ptr<Admission::Permit>)> begin,
+    absl::AnyInvocable<void(const absl::Status&)> failed) {
+  return service.admission.Enter(
+      std::move(request),
+      [begin = std::move(begin), failed = std::move(failed)](
+          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
+        absl::Status status = permit.status();
+        if (status.ok()) {
+          const absl::Status beginning =
+              CatchOutOfMemory([&] { status = begin(*std::move(permit)); });
+          if (!beginning.ok()) status = beginning;
+        }
+        if (!status.ok()) failed(status);
+      });
+}
+
 void RunAdmitted(const ServiceContext& service, Admission::Request request,
                  TicketSlot& slot,
                  absl::AnyInvocable<void(Admission::Permit&)> work,
@@ -53,25 +71,17 @@ void RunAdmitted(const ServiceContext& service, Admission::Request request,
   // Run destroys what it refuses, and somebody must still be told.
   auto fail = std::make_shared<absl::AnyInvocable<void(const absl::Status&)>>(
       std::move(failed));
-  slot.Set(service.admission.Enter(
-      std::move(request),
-      [&service, work = std::move(work), fail](
-          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
-        absl::Status status = permit.status();
-        if (status.ok()) {
-          const absl::Status handing = CatchOutOfMemory([&] {
-            status =
-                service.sessions->Run([permit = *std::move(permit),
-                                       work = std::move(work), fail]() mutable {
-                  const absl::Status done =
-                      CatchOutOfMemory([&] { work(*permit); });
-                  if (!done.ok()) (*fail)(done);
-                });
-          });
-          if (!handing.ok()) status = handing;
-        }
-        if (!status.ok()) (*fail)(status);
-      }));
+  slot.Set(EnterAdmission(
+      service, std::move(request),
+      [&service, work = std::move(work),
+       fail](std::shared_ptr<Admission::Permit> permit) mutable {
+        return service.sessions->Run([permit = std::move(permit),
+                                      work = std::move(work), fail]() mutable {
+          const absl::Status done = CatchOutOfMemory([&] { work(*permit); });
+          if (!done.ok()) (*fail)(done);
+        });
+      },
+      [fail](const absl::Status& why) { (*fail)(why); }));
 }
 
 }  // namespace longhand

@@ -42,6 +42,14 @@ class TicketSlot {
   std::shared_ptr<Admission::Ticket> ticket_ ABSL_GUARDED_BY(mu_);
 };
 
+// Enters `service.admission`. Calls one of these or, if `begin` gives an error
+// or runs out of memory, both: `begin` with the request's place, and `failed`.
+// As Admission::Enter, before this returns or later from any thread.
+std::shared_ptr<Admission::Ticket> EnterAdmission(
+    const ServiceContext& service, Admission::Request request,
+    absl::AnyInvocable<absl::Status(std::shared_ptr<Admission::Permit>)> begin,
+    absl::AnyInvocable<void(const absl::Status&)> failed);
+
 // Calls one of these once, at some time: `work` on a thread of the session host
 // when the request has its place, which it keeps until `work` returns, or
 // `failed`, on any thread. REQUIRES: service.sessions.

@@ -8,7 +8,6 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/clock.h"
 #include "core/base/error.h"
-#include "core/base/out_of_memory.h"
 #include "core/base/status_macros.h"
 #include "server/convert.h"
 #include "server/whole_document.h"
@@ -150,19 +149,15 @@ absl::Status EncodeStreamReactor::Configure(const v1::EncodeOptions& proto) {
   LH_ASSIGN_OR_RETURN(EncodeOptions options, FromProto(proto, service().model));
   Admission::Request request = AdmissionRequest(caller(), deadline(), {});
   request.is_stream = true;
-  document_.SetTicket(service().admission.Enter(
-      std::move(request),
+  document_.SetTicket(EnterAdmission(
+      service(), std::move(request),
       [self = Shared(), options = std::move(options)](
-          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
-        absl::Status status = permit.status();
-        if (status.ok()) {
-          const absl::Status opening = CatchOutOfMemory(
-              [&] { status = self->Open(options, *std::move(permit)); });
-          if (!opening.ok()) status = opening;
-        }
-        if (!status.ok()) return self->Abort(status);
+          std::shared_ptr<Admission::Permit> permit) -> absl::Status {
+        LH_RETURN_IF_ERROR(self->Open(options, std::move(permit)));
         self->ReadNext();
-      }));
+        return absl::OkStatus();
+      },
+      [self = Shared()](const absl::Status& why) { self->Abort(why); }));
   return absl::OkStatus();
 }
 

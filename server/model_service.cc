@@ -80,18 +80,17 @@ class TokenizeReactor : public UnaryReactor<v1::TokenizeResponse> {
     const uint64_t bytes = request.text().size();
     const double tokens =
         service().admission.EstimateTokens(bytes) / kTokensPerEncoded;
-    ticket_.Set(service().admission.Enter(
-        AdmissionRequest(caller(), deadline(), {bytes, tokens}),
+    const auto self =
+        std::static_pointer_cast<TokenizeReactor>(shared_from_this());
+    ticket_.Set(EnterAdmission(
+        service(), AdmissionRequest(caller(), deadline(), {bytes, tokens}),
         // The request is gone once the call is cancelled.
-        [self = std::static_pointer_cast<TokenizeReactor>(shared_from_this()),
-         text = request.text(), with_tokens = request.include_tokens()](
-            absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
-          if (!permit.ok()) return self->End(permit.status());
-          const absl::Status status = CatchOutOfMemory([&] {
-            self->Run(*std::move(permit), std::move(text), with_tokens);
-          });
-          if (!status.ok()) self->End(status);
-        }));
+        [self, text = request.text(), with_tokens = request.include_tokens()](
+            std::shared_ptr<Admission::Permit> permit) mutable {
+          self->Run(std::move(permit), std::move(text), with_tokens);
+          return absl::OkStatus();
+        },
+        [self](const absl::Status& why) { self->End(why); }));
     return absl::OkStatus();
   }
 

@@ -136,10 +136,9 @@ struct Waiting {
   std::shared_ptr<DocumentSlot> slot;
 };
 
-void Begin(Waiting waiting,
-           absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) {
-  if (!permit.ok()) return waiting.collector->Fail(permit.status());
-  waiting.collector->Hold(*std::move(permit));
+// An error if it could not be opened; else the collector hears of its end.
+absl::Status Begin(Waiting waiting, std::shared_ptr<Admission::Permit> permit) {
+  waiting.collector->Hold(std::move(permit));
   absl::StatusOr<std::shared_ptr<Document>> document;
   const absl::Status opening = CatchOutOfMemory([&] {
     document = waiting.service.encoder.Open(waiting.options, waiting.deadline,
@@ -147,12 +146,13 @@ void Begin(Waiting waiting,
   });
   if (!opening.ok()) document = opening;
   DocumentRecorder::RecordOpen(document.status(), waiting.service.metrics);
-  if (!document.ok()) return waiting.collector->Fail(document.status());
+  LH_RETURN_IF_ERROR(document.status());
   waiting.collector->Bind(*document);
   waiting.slot->Set(*document);
   const absl::Status feeding =
       CatchOutOfMemory([&] { Feed(**document, std::move(waiting.content)); });
   if (!feeding.ok()) (*document)->Cancel(feeding);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -174,19 +174,17 @@ absl::Status EncodeWholeDocument(const WholeDocumentCall& call,
   LH_ASSIGN_OR_RETURN(Content content, ContentFromProto(request));
   Admission::Request admission = AdmissionRequest(
       call.caller, call.deadline, SizeOf(content, service.admission));
-  Waiting waiting{
-      service,
-      std::move(options),
-      std::move(content),
-      call.deadline,
-      std::make_shared<ResponseCollector>(service, call.limit, std::move(done)),
-      call.slot};
-  call.slot->SetTicket(service.admission.Enter(
-      std::move(admission),
+  const auto collector =
+      std::make_shared<ResponseCollector>(service, call.limit, std::move(done));
+  Waiting waiting{service,       std::move(options), std::move(content),
+                  call.deadline, collector,          call.slot};
+  call.slot->SetTicket(EnterAdmission(
+      service, std::move(admission),
       [waiting = std::move(waiting)](
-          absl::StatusOr<std::shared_ptr<Admission::Permit>> permit) mutable {
-        Begin(std::move(waiting), std::move(permit));
-      }));
+          std::shared_ptr<Admission::Permit> permit) mutable {
+        return Begin(std::move(waiting), std::move(permit));
+      },
+      [collector](const absl::Status& why) { collector->Fail(why); }));
   return absl::OkStatus();
 }
 

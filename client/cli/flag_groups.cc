@@ -68,43 +68,41 @@ std::string DefaultTokenFile() {
 }
 
 void AddTarget(CLI::App* command, ConnectionFlags* flags) {
-  constexpr const char* kGroup = kConnectionGroup;
   command->add_option("--server", flags->server, "Host and port of the server")
       ->capture_default_str()
       ->type_name("TARGET")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command->add_flag("--tls", flags->tls, "Use TLS (implied by the next three)")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command
       ->add_option("--ca", flags->ca, "PEM file with the authorities to trust")
       ->type_name("FILE")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   auto* cert = command->add_option("--cert", flags->cert,
                                    "PEM file with the client's certificate");
   auto* key = command->add_option("--key", flags->key, "PEM file with its key");
-  cert->type_name("FILE")->group(kGroup)->needs(key);
-  key->type_name("FILE")->group(kGroup)->needs(cert);
+  cert->type_name("FILE")->group(kConnectionGroup)->needs(key);
+  key->type_name("FILE")->group(kConnectionGroup)->needs(cert);
   command
       ->add_option("--server-name", flags->server_name,
                    "Name in the server's certificate, if not that of --server")
       ->type_name("NAME")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command
       ->add_option("--token-file", flags->token_file,
                    "File with the token that tells the server who calls;\n"
                    "without TLS it is sent to this machine only")
       ->type_name("FILE")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command
       ->add_flag("--insecure-token-over-plaintext",
                  flags->insecure_token_over_plaintext,
                  "Send it without TLS to other machines as well, where\n"
                  "everybody on the way can read it")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
 }
 
 void AddConnection(CLI::App* command, ConnectionFlags* flags) {
-  constexpr const char* kGroup = kConnectionGroup;
   AddTarget(command, flags);
   command
       ->add_option("--deadline", flags->deadline,
@@ -112,18 +110,18 @@ void AddConnection(CLI::App* command, ConnectionFlags* flags) {
                    "seconds (default: never)")
       ->check(Readable(ParseDeadline, "a time such as 30s"))
       ->type_name("TIME")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command
       ->add_option("--retries", flags->retries,
                    "How often to try again while the server is unavailable\n"
                    "(default: 3; session append: 20 in a row; load: 0)")
       ->check(CLI::Range(0, 100))
       ->type_name("N")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
   command
       ->add_flag("-v,--verbose", flags->verbose,
                  "Say more on stderr: retries, codes, metadata of errors")
-      ->group(kGroup);
+      ->group(kConnectionGroup);
 }
 
 void AddRetrievalOptions(CLI::App* command, OptionFlags* flags) {
