@@ -16,6 +16,7 @@ class WorkingMemory {
   explicit WorkingMemory(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   uint64_t limit_bytes() const { return limit_bytes_; }
+  uint64_t used_bytes() const { return used_bytes_; }
 
  private:
   friend class MemoryReservation;

@@ -26,7 +26,6 @@ class SessionMemory {
     explicit Budget(uint64_t limit_bytes) : memory(limit_bytes) {}
 
     WorkingMemory memory;
-    std::atomic<int64_t> used_bytes{0};
     // Accounts with more than nothing on them.
     std::atomic<int64_t> num_holders{0};
     absl::Mutex mutex;
@@ -48,7 +47,6 @@ class SessionMemory {
     }
     void Add(int64_t bytes) {
       if (bytes == 0) return;
-      budget->used_bytes += bytes;
       const int64_t before = used_bytes.fetch_add(bytes);
       if (before == 0) ++budget->num_holders;
       if (before + bytes == 0) --budget->num_holders;
@@ -123,7 +121,7 @@ class SessionMemory {
     return limit_bytes() / uint64_t(std::max<int64_t>(1, holders));
   }
 
-  uint64_t used_bytes() const { return uint64_t(budget_->used_bytes); }
+  uint64_t used_bytes() const { return budget_->memory.used_bytes(); }
   uint64_t limit_bytes() const { return budget_->memory.limit_bytes(); }
 
  private:
