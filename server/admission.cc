@@ -23,6 +23,9 @@ constexpr double kRequestCost = 32;
 constexpr double kInMargin = 0.95;
 constexpr double kMarginStep = 0.2;
 constexpr double kMostMargin = 4;
+// More margin for what has to wait: a refusal at its turn comes late, and one
+// step of the margin must not turn away all that waits.
+constexpr double kWaitMargin = kMarginStep;
 // What the scheduler leaves to short work while long work runs.
 constexpr double kShortShare = 0.75;
 constexpr double kLeastRetrySeconds = 0.1;
@@ -214,7 +217,8 @@ std::optional<Admission::Refused> Admission::CheckWait(
     return Refused{Overloaded(wait), Refusal::kQueueFull};
   }
   const double work = PredictWork(request, request_class);
-  if (now + margin_ * absl::Seconds(wait + work) > request.deadline) {
+  const double margin = margin_ + kWaitMargin;
+  if (now + margin * absl::Seconds(wait + work) > request.deadline) {
     return Refused{Infeasible(wait), Refusal::kInfeasible};
   }
   return std::nullopt;

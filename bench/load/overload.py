@@ -5,9 +5,9 @@ Finds the peak with a closed loop, then offers multiples of it in an open loop,
 where documents come whether or not earlier ones are answered. Each document has
 a deadline. Prints goodput (tokens of answers in time) as a share of the peak,
 latencies of answers and of refusals, late answers, the slowest `longhand health`
-(its start included) and the server's memory; a last step offers half of the peak
-again. The server listens on a free loopback
-port and is stopped again. The load runs on the same cores as the server.
+(its start included), the server's memory, and how many cores the load took, which
+runs on the same ones as the server; a last step offers half of the peak again. The
+server listens on a free loopback port and is stopped again.
 
 Usage: overload.py --server FILE --client FILE --model DIRECTORY --text FILE
                    [--tokens N] [--deadline S] [--seconds S] [--factors LIST]
@@ -18,6 +18,7 @@ import argparse
 import json
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,8 @@ def load(arguments, server, *flags):
 
 
 class HealthChecks:
-    """Asks for the server's health twice a second while it is entered."""
+    """Asks for the server's health every two seconds while it is entered: to
+    start a program more often takes from the server's processors."""
 
     def __init__(self, client, address):
         self.command = [client, "health", "--server", address]
@@ -55,7 +57,7 @@ class HealthChecks:
         self.thread = threading.Thread(target=self.ask)
 
     def ask(self):
-        while not self.ended.wait(0.5):
+        while not self.ended.wait(2):
             begin = time.monotonic()
             done = subprocess.run(self.command, capture_output=True, text=True,
                                   env=measure.clean_environment(), check=False)  # fmt: skip
@@ -77,6 +79,12 @@ class HealthChecks:
 def resident_mib(server, field):
     status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(rf"^{field}:\s+(\d+) kB$", status, re.M).group(1)) / 1024
+
+
+def children_seconds():
+    """Processor time of the programs that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def rate(total):
@@ -109,9 +117,10 @@ def main():
               f"p50 {milliseconds(peak['latency'], 'p50'):.0f} ms, "
               f"p99 {milliseconds(peak['latency'], 'p99'):.0f} ms")  # fmt: skip
         print("  load  goodput  p50 ms  p99 ms  refused  p50 ms  p99 ms"
-              "  expired  health ms    RSS MiB")  # fmt: skip
+              "  expired  health ms    RSS MiB  load's cores")  # fmt: skip
         documents = rate(peak) / arguments.tokens
         for factor in map(float, arguments.factors.split(",")):
+            begin, before = time.monotonic(), children_seconds()
             with HealthChecks(arguments.client, server.address) as health:
                 total = load(arguments, server, "--rate", factor * documents,
                              "--max-outstanding", 5000)  # fmt: skip
@@ -121,6 +130,8 @@ def main():
                 "total": total,
                 "health_seconds": health.seconds,
                 "resident_mib": resident_mib(server, "VmRSS"),
+                "load_cores": (children_seconds() - before)
+                / (time.monotonic() - begin),
             }
             rows.append(row)
             answered, refused = total["latency"], total["reject_latency"]
@@ -131,7 +142,8 @@ def main():
                   f"{milliseconds(refused, 'p99'):7.1f} "
                   f"{total['deadline_exceeded']:8d} "
                   f"{max(health.seconds) * 1000:10.0f} "
-                  f"{row['resident_mib']:10.0f}", flush=True)  # fmt: skip
+                  f"{row['resident_mib']:10.0f} "
+                  f"{row['load_cores']:13.2f}", flush=True)  # fmt: skip
         print(f"most memory at any time: {resident_mib(server, 'VmHWM'):.0f} MiB")
     if arguments.output:
         pathlib.Path(arguments.output).write_text(

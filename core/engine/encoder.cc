@@ -64,8 +64,10 @@ class EncoderImpl final : public Encoder {
     open.clear();
     // Documents hand themselves back before their last step ends.
     absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(
-        +[](EncoderImpl* self) { return self->documents_.empty(); }, this));
+    auto none_left = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return documents_.empty();
+    };
+    mu_.Await(absl::Condition(&none_left));
   }
 
   absl::StatusOr<std::shared_ptr<Document>> Open(

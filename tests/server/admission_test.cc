@@ -237,6 +237,32 @@ TEST_F(AdmissionTest, WhatCannotBeMetAnyMoreIsDroppedAtItsTurn) {
   EXPECT_EQ(counter_.refused["infeasible"], 1);
 }
 
+// A refusal at the door costs nobody anything; one after a second in the queue
+// does.
+TEST_F(AdmissionTest, WhatWaitsHasItsTurnThoughWorkBecomesSlower) {
+  Make({.places = {1, 1, 1}, .max_wait = absl::Minutes(1)});
+  Teach(1000);
+  // All done a little sooner than predicted: the margin goes down to where it
+  // is least.
+  for (int i = 0; i < 50; ++i) Work(Enter("a", 2000), 2000, 1001 + i);
+  Call* running = &Enter("a", 2000);
+  std::vector<Call*> waiting;
+  const absl::Time deadline = now_ + absl::Seconds(30);
+  Call* call;
+  while ((call = &Enter("a", 2000, absl::Seconds(30)))->waits()) {
+    waiting.push_back(call);
+  }
+  EXPECT_EQ(call->reason(), "DEADLINE_INFEASIBLE");
+  EXPECT_GT(waiting.size(), 9u);
+  Work(*running, 2000, 900);
+  for (Call* next : waiting) {
+    ASSERT_TRUE(next->permit) << next->reason();
+    Work(*next, 2000, 900);
+  }
+  EXPECT_LE(now_, deadline);
+  EXPECT_EQ(counter_.refused["infeasible"], 1);
+}
+
 // However slow the server is believed to be, a free place is used, and what
 // happens there is learnt.
 TEST_F(AdmissionTest, RecoversFromABadEstimate) {
