@@ -231,24 +231,21 @@ void LogModel(const ServedModel& model, const EncoderOptions& options) {
 void CheckMemory(const ServerConfig& config, uint64_t weight_bytes,
                  uint64_t working_bytes, const SessionManager* sessions) {
   const MemoryBudget budget = DetectMemoryBudget();
-  const uint64_t session_bytes =
-      sessions == nullptr ? 0 : sessions->stats().memory_limit_bytes;
+  LogFields fields = {
+      {"weight_bytes", weight_bytes},
+      {"max_working_bytes", working_bytes},
+      {"session_memory_bytes",
+       sessions == nullptr ? 0 : sessions->stats().memory_limit_bytes},
+      {"grpc_memory_bytes", config.grpc_memory_bytes},
+      {"max_unread_bytes", config.max_unread_bytes}};
   double total = 0;
-  for (const uint64_t bytes :
-       {weight_bytes, working_bytes, session_bytes, config.grpc_memory_bytes,
-        config.max_unread_bytes}) {
-    total += double(bytes);
-  }
+  for (const auto& [name, bytes] : fields) total += bytes.get<double>();
   if (budget.bytes == 0 || total <= double(budget.bytes)) return;
+  fields.emplace_back("memory", budget.explanation);
   Log(LogLevel::kWarning,
       "the budgets are more memory than this process may use; lower "
       "--max-working-bytes, --session-memory-bytes or --grpc-memory-bytes",
-      {{"memory", budget.explanation},
-       {"weight_bytes", weight_bytes},
-       {"max_working_bytes", working_bytes},
-       {"session_memory_bytes", session_bytes},
-       {"grpc_memory_bytes", config.grpc_memory_bytes},
-       {"max_unread_bytes", config.max_unread_bytes}});
+      fields);
 }
 
 void LogListening(const ServerConfig& config, const Server& server) {
