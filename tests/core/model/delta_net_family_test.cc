@@ -47,8 +47,8 @@ TEST(DeltaNetFamily, RefusesOtherVariants) {
       {"use_output_norm", false},
       {"use_short_conv", false}};
   for (const auto& [key, value] : kVariants) {
-    const absl::Status status =
-        ReadConfig([&](auto& json) { json[key] = value; });
+    const absl::Status status = ReadConfig(
+        [&key = key, &value = value](auto& json) { json[key] = value; });
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << key;
     const auto detail = GetErrorDetail(status);
     EXPECT_EQ(detail ? detail->reason : "", "MODEL_UNSUPPORTED");
