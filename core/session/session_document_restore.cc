@@ -85,7 +85,7 @@ absl::Status SessionDocument::Impl::Restore(const SessionHead& head,
     LH_RETURN_IF_ERROR(is_ids ? take_ids(record->ids)
                               : take_text(record->text));
   }
-  if (is_ids) {
+  if (!head.tail.empty() && is_ids) {
     std::vector<int32_t> ids(head.tail.size() / sizeof(int32_t));
     std::memcpy(ids.data(), head.tail.data(), head.tail.size());
     LH_RETURN_IF_ERROR(take_ids(ids));
