@@ -42,8 +42,10 @@ class Int8Codec final : public StateCodec {
       }
       // What is not finite must not come back as a number.
       if (largest < kSmallest) largest = 0;
-      const float scale =
+      float scale =
           finite ? largest / kLargest : std::numeric_limits<float>::quiet_NaN();
+      // Rounded up it could lead back to infinity.
+      if (std::isinf(scale * kLargest)) scale = std::nextafter(scale, 0.0f);
       *scales++ = scale;
       const float inverse = finite && largest > 0 ? kLargest / largest : 0;
       for (int64_t i = 0; inverse > 0 && i < count; ++i) {

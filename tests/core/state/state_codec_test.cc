@@ -191,6 +191,19 @@ TEST(Int8Codec, TinyValuesBecomeZerosNotNoise) {
   EXPECT_NEAR(decoded[0] / kept, 1, 1.0 / 254);
 }
 
+TEST(Int8Codec, TheLargestNumbersStayFinite) {
+  const auto codec = Make("int8");
+  const StateLayout layout{.heads = 1, .parts = {{1, 2}}};
+  float largest = std::numeric_limits<float>::max();
+  for (int i = 0; i < 256; ++i) {
+    const std::vector<float> decoded =
+        RoundTrip(*codec, layout, {largest, -largest});
+    EXPECT_NEAR(double{decoded[0]} / largest, 1, 1e-6);
+    EXPECT_NEAR(double{decoded[1]} / largest, -1, 1e-6);
+    largest = std::nextafter(largest, 0.0F);
+  }
+}
+
 TEST(LowRankCodec, IsExactForMatricesOfThatRank) {
   const auto codec = Make("low_rank", 3);
   const StateLayout layout{.heads = 1, .parts = {{32, 32}}};
