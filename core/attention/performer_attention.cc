@@ -8,8 +8,8 @@
 // those of DrawOrthogonalFeatures, one draw for all heads of a layer.
 
 #include <cmath>
+#include <mutex>
 
-#include "absl/base/call_once.h"
 #include "core/attention/adapter.h"
 #include "core/attention/kernel_attention.h"
 #include "core/attention/random_features.h"
@@ -75,7 +75,7 @@ class PerformerAttention final : public KernelAttention {
 
  private:
   struct Drawn {
-    absl::once_flag once;
+    std::once_flag once;
     FloatBuffer projection;
   };
 
@@ -86,7 +86,7 @@ class PerformerAttention final : public KernelAttention {
       return projection->data();
     }
     Drawn& drawn = drawn_[size_t(layer)];
-    absl::call_once(drawn.once, [&] {
+    std::call_once(drawn.once, [&] {
       drawn.projection =
           DrawOrthogonalFeatures({.seed = *options().mechanism.seed,
                                   .layer = layer,
