@@ -32,7 +32,7 @@ absl::Status AppendStream::Finish(bool cancel) {
   while (stream_->Read(&response)) {
     // Finish wants the stream read empty.
   }
-  const absl::Status status = FromGrpcStatus(stream_->Finish());
+  absl::Status status = FromGrpcStatus(stream_->Finish());
   cancellation_->Remove(&context_);
   pushback_ = FindPushback(context_);
   return status;

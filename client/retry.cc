@@ -98,7 +98,7 @@ absl::Status RetryLoop::Run(
     std::optional<std::string> pushback;
     const Attempt last = RunOnce(attempt, &pushback);
     if (last.status.ok() || !last.repeatable) return last.status;
-    const absl::Status given_up = wait.AfterFailure(last.status, pushback);
+    absl::Status given_up = wait.AfterFailure(last.status, pushback);
     if (!given_up.ok()) return given_up;
   }
 }

@@ -252,7 +252,7 @@ class GrpcSessionClient : public SessionClient {
     SessionRoute route(&channels_, std::string(session_id));
     return RetryLoop(options_, call).Run([&](grpc::ClientContext& context) {
       route.Label(&context);
-      const Attempt attempt = run_attempt(route.stub(), &context);
+      Attempt attempt = run_attempt(route.stub(), &context);
       if (!attempt.status.ok()) route.AfterFailure(attempt.status);
       return attempt;
     });

@@ -6,7 +6,7 @@ namespace longhand::client {
 
 absl::StatusOr<size_t> FollowSource::Read(absl::Span<char> buffer) {
   for (;;) {
-    const absl::StatusOr<size_t> count = file_->Read(buffer);
+    absl::StatusOr<size_t> count = file_->Read(buffer);
     absl::MutexLock lock(&mutex_);
     // Stop ends a read that waits with an error.
     if (!count.ok() && stopped_) return size_t{0};

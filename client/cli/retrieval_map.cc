@@ -127,8 +127,10 @@ float RetrievalMap::Weight(size_t row, size_t column) const {
 
 float RetrievalMap::HeadWeight(int layer, int head, size_t row,
                                size_t column) const {
-  return RowWeight(heads_[static_cast<size_t>(layer * options_.heads + head)],
-                   row, column);
+  const size_t place =
+      static_cast<size_t>(layer) * static_cast<size_t>(options_.heads) +
+      static_cast<size_t>(head);
+  return RowWeight(heads_[place], row, column);
 }
 
 std::vector<std::vector<float>> RetrievalMap::Plane(

@@ -40,7 +40,7 @@ class RetrievalAttention : public Attention {
   const ChunkSelection& selection() const { return selection_; }
   // 0: this head retrieves nothing.
   float gate(int layer, int head) const {
-    return gates_[size_t(layer * options_.num_heads + head)];
+    return gates_[size_t(layer) * size_t(options_.num_heads) + size_t(head)];
   }
   // 1 / sqrt(head_dim), times the adapter's temperature.
   float ScoreScale(int layer, int head) const;
