@@ -112,6 +112,11 @@ void FakeSessions::ForgetIds(const std::string& id) {
   entries_.at(id).records.clear();
 }
 
+void FakeSessions::ScriptCalls(CallScript script) {
+  const std::lock_guard lock(mutex_);
+  on_call_ = std::move(script);
+}
+
 grpc::Status FakeSessions::Enter(const std::string& method,
                                  grpc::ServerContext* context) {
   const std::lock_guard lock(mutex_);
@@ -121,8 +126,8 @@ grpc::Status FakeSessions::Enter(const std::string& method,
     session_header.assign(found->second.data(), found->second.size());
   }
   const int count = ++calls[method];
-  if (!on_call) return grpc::Status::OK;
-  return on_call(method, count).value_or(grpc::Status::OK);
+  if (!on_call_) return grpc::Status::OK;
+  return on_call_(method, count).value_or(grpc::Status::OK);
 }
 
 grpc::Status FakeSessions::Find(const std::string& id, Entry** entry) {

@@ -57,9 +57,11 @@ class FakeSessions : public v1::SessionService::Service {
   std::function<std::optional<AppendFault>(const v1::AppendSessionRequest&,
                                            int count)>
       on_append;
-  std::function<std::optional<grpc::Status>(const std::string& method,
-                                            int count)>
-      on_call;
+  // For the calls from now on; the other scripts stand before the server
+  // starts.
+  using CallScript = std::function<std::optional<grpc::Status>(
+      const std::string& method, int count)>;
+  void ScriptCalls(CallScript script);
   // Applies other content than was sent.
   bool corrupt_appends = false;
   // Calls so far, by method.
@@ -137,6 +139,7 @@ class FakeSessions : public v1::SessionService::Service {
                              v1::ImportSessionResponse*) override;
 
   std::recursive_mutex mutex_;
+  CallScript on_call_;
   std::map<std::string, Entry> entries_;
   int made_ = 0;
 };

@@ -155,7 +155,7 @@ TEST_F(SessionAppenderTest, WrongReplicaIsFollowedToTheOwner) {
   const std::string at_owner = owner.sessions.Add();
   ASSERT_EQ(at_owner, id_);
   const auto elsewhere = Aborted("WRONG_REPLICA", {{"owner", owner.target()}});
-  sessions_.on_call = [&](const std::string&, int) { return elsewhere; };
+  sessions_.ScriptCalls([&](const std::string&, int) { return elsewhere; });
   const std::string text = MakeText(3000);
   StringSource source(text);
   const auto result = Append(&source);
@@ -170,14 +170,14 @@ TEST_F(SessionAppenderTest, OwnersThatCannotBeReachedAreNotFollowed) {
   redirects.connect_timeout = absl::Milliseconds(50);
   Start(redirects);
   int asked = 0;
-  sessions_.on_call = [&](const std::string&, int) {
+  sessions_.ScriptCalls([&](const std::string&, int) {
     const std::vector<std::string> owners = {"127.0.0.1:1", "unix:/etc/passwd"};
     std::optional<grpc::Status> status;
     if (asked < 2)
       status = Aborted("WRONG_REPLICA", {{"owner", owners[asked]}});
     ++asked;
     return status;
-  };
+  });
   StringSource source("short");
   ASSERT_TRUE(Append(&source).ok());
   EXPECT_EQ(sessions_.Content(id_), "short");

@@ -104,9 +104,9 @@ class SessionClientTest : public ::testing::Test {
 
   // The first `failures` calls of every method end with `status`.
   void FailFirst(int failures, const grpc::Status& status) {
-    sessions_.on_call = [=](const std::string&, int count) {
+    sessions_.ScriptCalls([=](const std::string&, int count) {
       return count <= failures ? std::optional(status) : std::nullopt;
-    };
+    });
   }
 
   FakeServer server_;
@@ -174,13 +174,13 @@ TEST_F(SessionClientTest, AnEditIsNotRepeatedBlindly) {
   EXPECT_THAT(chunks, ElementsAre(0));
 
   // The answer to an insertion is lost: it stands there once.
-  sessions_.on_call = [](const std::string& method, int count) {
+  sessions_.ScriptCalls([](const std::string& method, int count) {
     std::optional<grpc::Status> status;
     if (method == "EditSession" && count == 2) {
       status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "lost");
     }
     return status;
-  };
+  });
   request.set_end(0);
   request.set_text(">>");
   const auto unknown = client_->Edit(request);
