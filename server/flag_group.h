@@ -8,7 +8,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "CLI/App.hpp"
 #include "absl/time/time.h"
@@ -36,9 +35,9 @@ class FlagGroup {
 
   // For values that are not one of the above: `set` gets the text.
   CLI::Option* AddFunction(const std::string& flag,
-                           std::function<void(const std::string&)> set,
+                           const std::function<void(const std::string&)>& set,
                            const std::string& help) {
-    return Finish(flag, app_->add_option_function(flag, std::move(set), help));
+    return Finish(flag, app_->add_option_function(flag, set, help));
   }
 
   CLI::Option* AddSize(const std::string& flag, uint64_t* value, uint64_t min,

@@ -64,11 +64,12 @@ class UnaryReactor
   void End(absl::StatusOr<Response> result) {
     if (ended_.exchange(true)) return;
     // OnDone cannot come before Finish, so what is gRPC's lives.
-    if (result.ok()) {
+    const absl::Status status = result.status();
+    if (status.ok()) {
       *response_ = *std::move(result);
       call_.Sent();
     }
-    this->Finish(call_.End(result.status()));
+    this->Finish(call_.End(status));
   }
 
   bool ended() const { return ended_; }

@@ -222,10 +222,9 @@ absl::StatusOr<ReformerNumbers> ReadNumbers(const nlohmann::json& json,
         "\"lsh_attn_chunk_length\", but there are only ",
         max_positions, " positions; give smaller lengths"));
   }
+  const int64_t lsh_chunks = max_positions / numbers.lsh.length;
   numbers.bucket_limit =
-      2 *
-      std::max(int64_t(std::sqrt(double(max_positions / numbers.lsh.length))),
-               numbers.lsh.length);
+      2 * std::max(int64_t(std::sqrt(double(lsh_chunks))), numbers.lsh.length);
   const int64_t rotated =
       numbers.num_hashes * LargestRotation(numbers, max_positions);
   if (numbers.has_lsh() &&

@@ -42,8 +42,7 @@ absl::Status SessionKeeper::Flush(SessionEntry& entry, Resident& resident,
       absl::MutexLock lock(&entry.mutex);
       done = resident.stored_version >= version;
     }
-    const absl::Status status =
-        done ? absl::OkStatus() : WriteOnce(entry, resident);
+    absl::Status status = done ? absl::OkStatus() : WriteOnce(entry, resident);
     if (done || !status.ok()) return status;
   }
 }

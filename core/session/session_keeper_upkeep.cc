@@ -127,7 +127,7 @@ bool SessionKeeper::Release(SessionEntry& entry) {
 }
 
 absl::Status SessionKeeper::Bury(const SessionKey& key, SessionState state) {
-  const absl::Status status = PutGravestone(key, state);
+  absl::Status status = PutGravestone(key, state);
   if (status.ok()) table_.ForgetRested(key);
   return status;
 }

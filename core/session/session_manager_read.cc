@@ -70,6 +70,7 @@ std::vector<float> Unit(absl::Span<const float> vector) {
 std::vector<std::vector<float>> ComparedVectors(
     const std::vector<ChunkResult>& results, float document_weight) {
   std::vector<std::vector<float>> vectors;
+  vectors.reserve(results.size());
   for (const ChunkResult& result : results) {
     vectors.push_back(Unit(result.vector));
   }
@@ -167,6 +168,7 @@ absl::Status SessionManagerImpl::AnswerQuestions(
   for (Answer& answer : answers) {
     const std::vector<float> own = Unit(answer.own_vector);
     std::vector<float> cosines;
+    cosines.reserve(vectors.size());
     for (const auto& vector : vectors) {
       cosines.push_back(
           std::inner_product(own.begin(), own.end(), vector.begin(), 0.0f));
