@@ -87,9 +87,10 @@ class DockerfileTest(unittest.TestCase):
 
 class RuntimePackagesTest(unittest.TestCase):
 
-    def packages(self, *programs):
+    def packages(self, *programs, path=os.environ["PATH"]):
         return subprocess.run([TOOLS / "runtime_packages", *programs],
-                              capture_output=True, text=True, check=False)
+                              capture_output=True, text=True, check=False,
+                              env={**os.environ, "PATH": path})
 
     def test_finds_what_the_server_loads(self):
         if shutil.which("dpkg-query") is None:
@@ -102,6 +103,20 @@ class RuntimePackagesTest(unittest.TestCase):
             self.assertTrue(any(name.startswith(prefix) for name in found),
                             prefix)
         self.assertFalse(any(name.endswith("-dev") for name in found))
+
+    def test_a_diversion_is_no_package(self):
+        # As Debian 13's says of the dynamic linker.
+        with tempfile.TemporaryDirectory() as scratch:
+            query = pathlib.Path(scratch) / "dpkg-query"
+            query.write_text('#!/bin/sh\nshift\nfor file; do\n'
+                             'echo "libc6:amd64: $file"\n'
+                             'echo "diversion by libc6 from: $file"\n'
+                             'echo "diversion by libc6 to: $file.old"\ndone\n')
+            query.chmod(0o755)
+            path = f"{scratch}:{os.environ['PATH']}"
+            result = self.packages(deployment.SERVER, path=path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout, "libc6\n")
 
     def test_library_without_a_package_is_an_error(self):
         if shutil.which("gcc") is None or shutil.which("dpkg-query") is None:
