@@ -305,7 +305,7 @@ void StreamReactor<Request, Response>::Send(Response response) {
 
 template <typename Request, typename Response>
 absl::Status StreamReactor<Request, Response>::TooMuchUnread() const {
-  const uint64_t limit = 2 * service().unread.limit_bytes();
+  const uint64_t limit = service().unread.most_bytes();
   return MakeError(
       absl::StatusCode::kResourceExhausted, "UNREAD_RESPONSES",
       absl::StrCat("the server keeps no more than ", limit,

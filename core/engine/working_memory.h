@@ -1,8 +1,8 @@
-// WorkingMemory: the budget for chunk states and activations that all open
-// documents share, and one document's part of it. Reserving comes before
-// allocating, so that no request can take more than the operator gave.
-// WorkingMemory is thread-safe and outlives its reservations; a
-// MemoryReservation belongs to one document.
+// WorkingMemory: a budget of bytes, above all that for chunk states and
+// activations which all open documents share, and one holder's part of it.
+// Taking comes before allocating, so that no request can take more than the
+// operator gave. WorkingMemory is thread-safe and outlives its reservations; a
+// MemoryReservation belongs to one holder, such as a document.
 #ifndef LONGHAND_CORE_ENGINE_WORKING_MEMORY_H_
 #define LONGHAND_CORE_ENGINE_WORKING_MEMORY_H_
 
@@ -18,9 +18,18 @@ class WorkingMemory {
   uint64_t limit_bytes() const { return limit_bytes_; }
   uint64_t used_bytes() const { return used_bytes_; }
 
- private:
-  friend class MemoryReservation;
+  // False, and nothing taken, if there is not that much left.
+  bool TryTake(uint64_t bytes) {
+    uint64_t used = used_bytes_.load();
+    do {
+      if (bytes > limit_bytes_ || used > limit_bytes_ - bytes) return false;
+    } while (!used_bytes_.compare_exchange_weak(used, used + bytes));
+    return true;
+  }
+  // Of bytes that were taken.
+  void GiveBack(uint64_t bytes) { used_bytes_ -= bytes; }
 
+ private:
   const uint64_t limit_bytes_;
   std::atomic<uint64_t> used_bytes_{0};
 };
@@ -28,7 +37,7 @@ class WorkingMemory {
 class MemoryReservation {
  public:
   explicit MemoryReservation(WorkingMemory* memory) : memory_(memory) {}
-  ~MemoryReservation() { memory_->used_bytes_ -= bytes_; }
+  ~MemoryReservation() { memory_->GiveBack(bytes_); }
   MemoryReservation(const MemoryReservation&) = delete;
   MemoryReservation& operator=(const MemoryReservation&) = delete;
 
@@ -36,21 +45,15 @@ class MemoryReservation {
   // budget does not have that much left; shrinking always works.
   bool Resize(uint64_t bytes) {
     if (bytes <= bytes_) {
-      memory_->used_bytes_ -= bytes_ - bytes;
-      bytes_ = bytes;
-      return true;
+      memory_->GiveBack(bytes_ - bytes);
+    } else if (!memory_->TryTake(bytes - bytes_)) {
+      return false;
     }
-    const uint64_t more = bytes - bytes_;
-    uint64_t used = memory_->used_bytes_.load();
-    do {
-      if (more > memory_->limit_bytes_ || used > memory_->limit_bytes_ - more) {
-        return false;
-      }
-    } while (!memory_->used_bytes_.compare_exchange_weak(used, used + more));
     bytes_ = bytes;
     return true;
   }
 
+  uint64_t bytes() const { return bytes_; }
   uint64_t limit_bytes() const { return memory_->limit_bytes(); }
 
  private:

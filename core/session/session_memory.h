@@ -61,18 +61,18 @@ class SessionMemory {
   // A part of the budget. One thread at a time.
   class Part {
    public:
-    ~Part() { account_->Add(-int64_t(bytes_)); }
+    ~Part() { account_->Add(-int64_t(bytes())); }
     Part(const Part&) = delete;
     Part& operator=(const Part&) = delete;
 
     // As MemoryReservation::Resize.
     bool Resize(uint64_t bytes) {
+      const int64_t before = int64_t(reservation_.bytes());
       if (!reservation_.Resize(bytes)) return false;
-      account_->Add(int64_t(bytes) - int64_t(bytes_));
-      bytes_ = bytes;
+      account_->Add(int64_t(bytes) - before);
       return true;
     }
-    uint64_t bytes() const { return bytes_; }
+    uint64_t bytes() const { return reservation_.bytes(); }
     const std::string& tenant() const { return account_->tenant; }
 
     // The reservation of a part whose size is final.
@@ -90,7 +90,6 @@ class SessionMemory {
 
     const std::shared_ptr<Account> account_;
     MemoryReservation reservation_;
-    uint64_t bytes_ = 0;
   };
 
   explicit SessionMemory(uint64_t limit_bytes)
