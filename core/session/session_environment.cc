@@ -2,11 +2,14 @@
 
 #include <chrono>
 
-#include "core/base/check.h"
+#include "core/base/status_macros.h"
 #include "core/session/session_manager.h"
 
 namespace longhand {
 namespace {
+
+// How often somebody who waits looks whether the call was cancelled.
+constexpr absl::Duration kPatience = absl::Milliseconds(50);
 
 class RealEnvironment : public SessionEnvironment {
  public:
@@ -42,6 +45,15 @@ bool SessionEnvironment::Await(absl::Mutex& mutex,
 
 absl::Status SessionEnvironment::CheckStop(const StopCondition& stop) {
   return stop.Check();
+}
+
+absl::Status SessionEnvironment::WaitUntil(absl::Mutex& mutex,
+                                           const absl::Condition& condition,
+                                           const StopCondition& stop) {
+  while (!Await(mutex, condition, kPatience)) {
+    LH_RETURN_IF_ERROR(CheckStop(stop));
+  }
+  return absl::OkStatus();
 }
 
 SessionEnvironment* SessionEnvironment::Real() {

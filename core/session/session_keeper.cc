@@ -14,8 +14,6 @@ namespace {
 using Stage = SessionEntry::Stage;
 using absl::StatusCode;
 
-// How often somebody who waits looks whether the call was cancelled.
-constexpr absl::Duration kPatience = absl::Milliseconds(50);
 constexpr uint64_t kChunksPerRead = 16;
 constexpr int kMaxLoads = 3;
 constexpr int kMaxTakeOvers = 3;
@@ -64,8 +62,8 @@ absl::StatusOr<SessionKeeper::Pin> SessionKeeper::Open(
     LH_RETURN_IF_ERROR(environment_->CheckStop(stop));
     {
       absl::MutexLock lock(&entry.mutex);
-      LH_RETURN_IF_ERROR(WaitUntil(
-          entry,
+      LH_RETURN_IF_ERROR(environment_->WaitUntil(
+          entry.mutex,
           absl::Condition(
               +[](SessionEntry* e) { return e->stage != Stage::kMoving; },
               &entry),
@@ -200,15 +198,6 @@ absl::StatusOr<SessionKeeper::Pin> SessionKeeper::Add(
     pin.resident = std::move(resident);
     return pin;
   }
-}
-
-absl::Status SessionKeeper::WaitUntil(SessionEntry& entry,
-                                      const absl::Condition& condition,
-                                      const StopCondition& stop) {
-  while (!environment_->Await(entry.mutex, condition, kPatience)) {
-    LH_RETURN_IF_ERROR(environment_->CheckStop(stop));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<Resident>> SessionKeeper::Load(

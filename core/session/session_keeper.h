@@ -55,11 +55,6 @@ class SessionKeeper {
   absl::StatusOr<Pin> Add(const std::string& tenant,
                           std::shared_ptr<Resident> resident);
 
-  // Waits, with the entry's mutex held, until `condition` or the call's end.
-  absl::Status WaitUntil(SessionEntry& entry, const absl::Condition& condition,
-                         const StopCondition& stop)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(entry.mutex);
-
   // OK while the session is this replica's and its lease is good, getting it
   // anew if it ran out: only then may anything be acknowledged.
   absl::Status EnsureLease(SessionEntry& entry, Resident& resident,

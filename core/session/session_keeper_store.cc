@@ -50,8 +50,8 @@ absl::Status SessionKeeper::Flush(SessionEntry& entry, Resident& resident,
 absl::Status SessionKeeper::TakeTurn(SessionEntry& entry, Resident& resident,
                                      const StopCondition& stop) {
   absl::MutexLock lock(&entry.mutex);
-  LH_RETURN_IF_ERROR(WaitUntil(
-      entry,
+  LH_RETURN_IF_ERROR(environment_->WaitUntil(
+      entry.mutex,
       absl::Condition(
           +[](Resident* r) { return !r->store_busy || !r->lost.ok(); },
           &resident),
@@ -229,8 +229,8 @@ absl::StatusOr<bool> SessionKeeper::Delete(const SessionKey& key,
   while (true) {
     {
       absl::MutexLock lock(&entry.mutex);
-      LH_RETURN_IF_ERROR(WaitUntil(
-          entry,
+      LH_RETURN_IF_ERROR(environment_->WaitUntil(
+          entry.mutex,
           absl::Condition(
               +[](SessionEntry* e) { return e->stage != Stage::kMoving; },
               &entry),

@@ -51,6 +51,10 @@ class SessionEnvironment {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // As stop.Check(), by this environment's clock.
   virtual absl::Status CheckStop(const StopCondition& stop);
+  // Await until `condition` holds; an error of CheckStop ends it as well.
+  absl::Status WaitUntil(absl::Mutex& mutex, const absl::Condition& condition,
+                         const StopCondition& stop)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   // getrandom(2), the steady clock.
   static SessionEnvironment* Real();

@@ -140,8 +140,8 @@ absl::StatusOr<AppendDecision> SessionManagerImpl::AwaitDecision(
     }
     AppendDecision decision = DecideAppend(situation);
     if (decision.verdict != AppendVerdict::kWait) return decision;
-    LH_RETURN_IF_ERROR(keeper_.WaitUntil(
-        pin.entry(),
+    LH_RETURN_IF_ERROR(environment_->WaitUntil(
+        pin.entry().mutex,
         absl::Condition(
             +[](Resident* r) { return !r->writer || !r->lost.ok(); },
             &resident),

@@ -9,8 +9,6 @@ namespace {
 
 // How long a full tenant's sessions are not counted again.
 constexpr absl::Duration kCountAge = absl::Seconds(5);
-// How often somebody who waits looks whether the call was cancelled.
-constexpr absl::Duration kPatience = absl::Milliseconds(50);
 
 }  // namespace
 
@@ -24,10 +22,8 @@ absl::StatusOr<SessionQuota::Place> SessionQuota::Take(
     {
       absl::MutexLock lock(&mutex_);
       // One count at a time; nothing is pending during the first.
-      while (!environment_->Await(mutex_, absl::Condition(&is_counted),
-                                  kPatience)) {
-        LH_RETURN_IF_ERROR(environment_->CheckStop(call.stop));
-      }
+      LH_RETURN_IF_ERROR(environment_->WaitUntil(
+          mutex_, absl::Condition(&is_counted), call.stop));
       Tenant& tenant = tenants_[call.tenant];
       if (tenant.counted && tenant.stored + tenant.pending < limit) {
         Place place(this, call.tenant);
