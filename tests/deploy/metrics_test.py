@@ -93,6 +93,37 @@ def certificate(folder):
     return ["--tls-cert", str(cert), "--tls-key", str(key)]
 
 
+def read_across_groups(groups):
+    """Names of the rules that read what another group records, or what their own
+    records after them: which is evaluated first is then not said, and
+    the rule may see the value of the evaluation before."""
+    recorded = {rule["record"] for group in groups for rule in group["rules"]
+                if "record" in rule}
+    for group in groups:
+        before = set()
+        for rule in group["rules"]:
+            read = {name for name, _ in selectors(rule["expr"])} & recorded
+            if not read <= before:
+                yield rule.get("alert") or rule["record"]
+            before.add(rule.get("record"))
+
+
+class RulesTest(unittest.TestCase):
+
+    def test_rules_read_what_is_evaluated_before_them(self):
+        groups = deployment.load(RULES)["groups"]
+        self.assertEqual(list(read_across_groups(groups)), [])
+        for group in groups:
+            group["rules"].reverse()
+        self.assertNotEqual(list(read_across_groups(groups)), [])
+
+    def test_groups_of_their_own_are_found(self):
+        groups = [{"rules": [rule]} for group in
+                  deployment.load(RULES)["groups"] for rule in group["rules"]]
+        self.assertIn("LonghandErrorBudgetBurnFast",
+                      list(read_across_groups(groups)))
+
+
 class MetricsTest(unittest.TestCase):
 
     @classmethod
