@@ -64,7 +64,9 @@ ServerCall::ServerCall(const ServiceContext& service,
       context_(context),
       deadline_(CallDeadline(*context, max_duration)),
       recorder_(method),
-      trace_(StartTrace(context->client_metadata())) {}
+      trace_(StartTrace(context->client_metadata())) {
+  service_.calls.Begin();
+}
 
 absl::Status ServerCall::Authenticate() {
   absl::StatusOr<Caller> caller = service_.access.Authenticate(*context_);

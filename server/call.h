@@ -71,6 +71,10 @@ class ServerCall {
   // be handed to gRPC's Finish. Once.
   grpc::Status End(const absl::Status& status);
 
+  // gRPC is done with the call, and a drain no longer waits for it. Once, and
+  // no later than OnDone of the reactor returns: then the server may be gone.
+  void Done() { service_.calls.End(); }
+
  private:
   // One line per call: errors of the server as errors, slow ones as warnings,
   // the rest at debug level.

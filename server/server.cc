@@ -1,10 +1,14 @@
 #include "server/server.h"
 
+#include <grpc/grpc.h>
+
 #include <algorithm>
 #include <exception>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -17,6 +21,9 @@ namespace {
 
 // Less than the process waits for a late drain.
 constexpr absl::Duration kLastDrain = absl::Seconds(3);
+// More than from a call's arrival to its reactor, and from the end of a
+// response to the client's socket.
+constexpr absl::Duration kLastCalls = absl::Milliseconds(200);
 
 RequestLimits LimitsFrom(const ServerConfig& config) {
   RequestLimits limits;
@@ -94,6 +101,7 @@ Server::Server(const ServerConfig& config,
                .model = model_,
                .metrics = *metrics_,
                .unread = unread_,
+               .calls = calls_,
                .limits = LimitsFrom(config),
                .sessions = sessions_.get()},
       encoder_service_(context_),
@@ -175,6 +183,24 @@ int Server::metrics_port() const {
   return ports.empty() ? 0 : ports.front();
 }
 
+void Server::EndCalls(absl::Time deadline) {
+  absl::Notification ended;
+  std::thread shutdown([&] {
+    grpc_server_->Shutdown(absl::ToChronoTime(deadline));
+    grpc_server_->Wait();
+    ended.Notify();
+  });
+  uint64_t begun = calls_.begun();
+  while (!ended.WaitForNotificationWithTimeout(kLastCalls)) {
+    if (calls_.none() && calls_.begun() == begun) {
+      grpc_server_cancel_all_calls(grpc_server_->c_server());
+      break;
+    }
+    begun = calls_.begun();
+  }
+  shutdown.join();
+}
+
 absl::Status Server::Drain(absl::Duration delay, absl::Duration timeout) {
   if (grpc_server_ == nullptr) return absl::OkStatus();
   metrics_->draining.Set(1);
@@ -184,8 +210,7 @@ absl::Status Server::Drain(absl::Duration delay, absl::Duration timeout) {
   absl::Status status;
   if (sessions_ != nullptr) status = sessions_->Drain(deadline);
   listener_->Stop();
-  grpc_server_->Shutdown(absl::ToChronoTime(deadline));
-  grpc_server_->Wait();
+  EndCalls(deadline);
   health_.reset();
   grpc_server_.reset();
   // What hindered it may have been a call.

@@ -22,6 +22,7 @@
 #include "server/listener.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
+#include "server/open_calls.h"
 #include "server/process_metrics.h"
 #include "server/served_model.h"
 #include "server/server_config.h"
@@ -58,7 +59,8 @@ class Server {
   // Says NOT_SERVING, keeps serving for `delay`, then tells append streams
   // where their sessions stand and brings these to the store, then refuses new
   // calls and waits for the others; those that are open `timeout` after the
-  // delay are cancelled. Blocks until all calls have ended.
+  // delay are cancelled, and so are, once there is no other, those of gRPC's
+  // own services: a health Watch has no end. Blocks until all calls have ended.
   // DEADLINE_EXCEEDED if sessions could not be brought to the store.
   absl::Status Drain(absl::Duration delay, absl::Duration timeout);
 
@@ -69,12 +71,15 @@ class Server {
 
   absl::Status StartMetrics(const std::string& address);
   absl::Status StartGrpc(const ServerConfig& config);
+  // Refuses new calls, and returns when the last has ended.
+  void EndCalls(absl::Time deadline);
 
   // In the order of dependence: calls record into metrics_ and use encoder_ and
   // sessions_, which uses encoder_.
   const ServedModel model_;
   const std::unique_ptr<Metrics> metrics_;
   UnreadResponses unread_;
+  OpenCalls calls_;
   const std::unique_ptr<const AccessControl> access_;
   AdmissionRecorder admission_recorder_;
   Admission admission_;

@@ -11,6 +11,7 @@
 #include "server/access.h"
 #include "server/admission.h"
 #include "server/metrics.h"
+#include "server/open_calls.h"
 #include "server/served_model.h"
 #include "server/session_host.h"
 #include "server/unread_responses.h"
@@ -38,6 +39,7 @@ struct ServiceContext {
   const ServedModel& model;
   Metrics& metrics;
   UnreadResponses& unread;
+  OpenCalls& calls;
   RequestLimits limits;
   // Null: the server keeps no sessions.
   SessionHost* sessions = nullptr;

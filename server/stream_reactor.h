@@ -273,6 +273,7 @@ void StreamReactor<Request, Response>::OnDone() {
     alarm = std::move(alarm_);
   }
   OnFinished();
+  call_.Done();
 }
 
 template <typename Request, typename Response>

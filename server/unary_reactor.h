@@ -34,6 +34,7 @@ class UnaryReactor
   void OnDone() final {
     std::shared_ptr<UnaryReactor> self = std::move(self_);
     OnFinished();
+    call_.Done();
   }
 
  protected:

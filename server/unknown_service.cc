@@ -17,7 +17,10 @@ class UnknownReactor final : public grpc::ServerGenericBidiReactor {
         "there is no such method; is the client newer than this server?")));
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    call_.Done();
+    delete this;
+  }
 
  private:
   ServerCall call_;

@@ -3,10 +3,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -205,6 +209,89 @@ TEST(ServerTest, AStreamThatOutlastsTheDrainIsCancelled) {
   EXPECT_FALSE(stream->Finish().ok());
   EXPECT_TRUE(test.encoder->WaitFor(
       [](const FakeEncoderStats& s) { return s.done == 1; }));
+}
+
+// A health Watch, for whoever wants to know when the answer changes.
+class HealthWatch {
+ public:
+  explicit HealthWatch(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(channel),
+        call_(stub_.PrepareCall(&context_, "/grpc.health.v1.Health/Watch",
+                                &queue_)) {
+    call_->StartCall(nullptr);
+    EXPECT_TRUE(Next());
+    grpc::Slice everything("");
+    call_->WriteLast(grpc::ByteBuffer(&everything, 1), grpc::WriteOptions(),
+                     nullptr);
+    EXPECT_TRUE(Next());
+  }
+  ~HealthWatch() {
+    context_.TryCancel();
+    Finish();
+  }
+
+  // The next answer; empty at the end of the stream.
+  std::string Read() {
+    grpc::ByteBuffer message;
+    call_->Read(&message, nullptr);
+    grpc::Slice slice;
+    if (!Next() || !message.DumpToSingleSlice(&slice).ok()) return "";
+    return std::string(reinterpret_cast<const char*>(slice.begin()),
+                       slice.size());
+  }
+
+  grpc::Status Finish() {
+    if (!finished_) {
+      call_->Finish(&status_, nullptr);
+      finished_ = Next();
+    }
+    return status_;
+  }
+
+ private:
+  bool Next() {
+    void* tag = nullptr;
+    bool ok = false;
+    LH_CHECK(queue_.Next(&tag, &ok));
+    return ok;
+  }
+
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  grpc::Status status_;
+  bool finished_ = false;
+};
+
+TEST(ServerTest, AHealthWatchDoesNotHoldTheDrain) {
+  constexpr absl::Duration kLimit = absl::Minutes(1);
+  TestServer test;
+  HealthWatch watch(test.NewChannel());
+  EXPECT_EQ(watch.Read(), "\x08\x01");  // SERVING
+  grpc::ClientContext context;
+  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
+  ASSERT_TRUE(stream->Write(Config()));
+  ASSERT_TRUE(stream->Write(Text("abcd")));
+  v1::EncodeStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+
+  const absl::Time begin = absl::Now();
+  std::thread drain([&] {
+    EXPECT_TRUE(test.server->Drain(absl::ZeroDuration(), kLimit).ok());
+  });
+  EXPECT_EQ(watch.Read(), "\x08\x02");  // NOT_SERVING
+  // It is not cut off while there is a call that may finish.
+  absl::SleepFor(absl::Seconds(1));
+  ASSERT_TRUE(stream->Write(Text("ef")));
+  stream->WritesDone();
+  while (!response.has_result()) ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.result().summary().received_bytes(), 6U);
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(watch.Read(), "");
+  drain.join();
+  EXPECT_LT(absl::Now() - begin, kLimit);
+  EXPECT_FALSE(watch.Finish().ok());
 }
 
 class TlsTest : public ::testing::Test {
