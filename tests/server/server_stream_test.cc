@@ -337,6 +337,7 @@ class ProbeServer : public v1::EncoderService::CallbackService {
                  .model = model_,
                  .metrics = metrics_,
                  .unread = unread_,
+                 .calls = calls_,
                  .limits = {.stall_timeout = stall_timeout}} {
     int port = 0;
     grpc::ServerBuilder builder;
@@ -355,6 +356,8 @@ class ProbeServer : public v1::EncoderService::CallbackService {
   ~ProbeServer() override {
     server_->Shutdown(std::chrono::system_clock::now());
     server_->Wait();
+    // However the call ended, a drain does not wait for it.
+    EXPECT_TRUE(calls_.none());
   }
 
   grpc::ServerBidiReactor<v1::EncodeStreamRequest, v1::EncodeStreamResponse>*
@@ -381,6 +384,7 @@ class ProbeServer : public v1::EncoderService::CallbackService {
   const ServedModel model_;
   Metrics metrics_;
   UnreadResponses unread_;
+  OpenCalls calls_;
   const ServiceContext context_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::EncoderService::Stub> stub_;
