@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -190,13 +191,17 @@ void Server::EndCalls(absl::Time deadline) {
     grpc_server_->Wait();
     ended.Notify();
   });
-  uint64_t begun = calls_.begun();
+  // How many had begun when the last look found none open.
+  std::optional<uint64_t> idle;
   while (!ended.WaitForNotificationWithTimeout(kLastCalls)) {
-    if (calls_.none() && calls_.begun() == begun) {
+    if (!calls_.none()) {
+      idle.reset();
+    } else if (idle != calls_.begun()) {
+      idle = calls_.begun();
+    } else {
       grpc_server_cancel_all_calls(grpc_server_->c_server());
       break;
     }
-    begun = calls_.begun();
   }
   shutdown.join();
 }
