@@ -172,14 +172,35 @@ TEST(ServerTest, HealthIsNotServingWhileDraining) {
   drain.join();
 }
 
+// A document of which the server has encoded the first part.
+class HalfDocument {
+ public:
+  void Open(const TestServer& test) {
+    stream_ = test.encode->EncodeStream(&context_);
+    ASSERT_TRUE(stream_->Write(Config()));
+    ASSERT_TRUE(stream_->Write(Text("abcd")));
+    ASSERT_TRUE(stream_->Read(&response_));
+  }
+
+  // Sends the rest, and reads to the end.
+  void Complete() {
+    ASSERT_TRUE(stream_->Write(Text("ef")));
+    stream_->WritesDone();
+    while (!response_.has_result()) ASSERT_TRUE(stream_->Read(&response_));
+    EXPECT_EQ(response_.result().summary().received_bytes(), 6U);
+    EXPECT_TRUE(stream_->Finish().ok());
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<Stream> stream_;
+  v1::EncodeStreamResponse response_;
+};
+
 TEST(ServerTest, AnOpenStreamMayFinishDuringTheDrain) {
   TestServer test;
-  grpc::ClientContext context;
-  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
-  ASSERT_TRUE(stream->Write(Config()));
-  ASSERT_TRUE(stream->Write(Text("abcd")));
-  v1::EncodeStreamResponse response;
-  ASSERT_TRUE(stream->Read(&response));
+  HalfDocument document;
+  ASSERT_NO_FATAL_FAILURE(document.Open(test));
   std::thread drain([&] {
     EXPECT_TRUE(
         test.server->Drain(absl::ZeroDuration(), absl::Minutes(5)).ok());
@@ -188,11 +209,7 @@ TEST(ServerTest, AnOpenStreamMayFinishDuringTheDrain) {
   while (HealthOf(newcomer, "") != std::to_string(grpc::UNAVAILABLE)) {
     newcomer = test.NewChannel();
   }
-  ASSERT_TRUE(stream->Write(Text("ef")));
-  stream->WritesDone();
-  while (!response.has_result()) ASSERT_TRUE(stream->Read(&response));
-  EXPECT_EQ(response.result().summary().received_bytes(), 6U);
-  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_NO_FATAL_FAILURE(document.Complete());
   drain.join();
 }
 
@@ -269,12 +286,8 @@ TEST(ServerTest, AHealthWatchDoesNotHoldTheDrain) {
   TestServer test;
   HealthWatch watch(test.NewChannel());
   EXPECT_EQ(watch.Read(), "\x08\x01");  // SERVING
-  grpc::ClientContext context;
-  std::unique_ptr<Stream> stream = test.encode->EncodeStream(&context);
-  ASSERT_TRUE(stream->Write(Config()));
-  ASSERT_TRUE(stream->Write(Text("abcd")));
-  v1::EncodeStreamResponse response;
-  ASSERT_TRUE(stream->Read(&response));
+  HalfDocument document;
+  ASSERT_NO_FATAL_FAILURE(document.Open(test));
 
   const absl::Time begin = absl::Now();
   std::thread drain([&] {
@@ -283,11 +296,7 @@ TEST(ServerTest, AHealthWatchDoesNotHoldTheDrain) {
   EXPECT_EQ(watch.Read(), "\x08\x02");  // NOT_SERVING
   // It is not cut off while there is a call that may finish.
   absl::SleepFor(absl::Seconds(1));
-  ASSERT_TRUE(stream->Write(Text("ef")));
-  stream->WritesDone();
-  while (!response.has_result()) ASSERT_TRUE(stream->Read(&response));
-  EXPECT_EQ(response.result().summary().received_bytes(), 6U);
-  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_NO_FATAL_FAILURE(document.Complete());
   EXPECT_EQ(watch.Read(), "");
   drain.join();
   EXPECT_LT(absl::Now() - begin, kLimit);
